@@ -265,7 +265,7 @@ def _each(
             click.echo("no failed job that is open matches")
             return
         kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        require_agreement([kinds], f"{verb.capitalize()} {sum(counts.values())}?", done, yes=yes)
+        require_agreement([kinds], f"{verb.capitalize()} {sum(counts.values())}?", yes=yes)
     matching = (letter.reference for letter in failed_jobs.each_matching(engine, filters))
     count, refused = 0, 0
     for reference in references or matching:

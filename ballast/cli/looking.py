@@ -17,6 +17,7 @@ from ballast.cli.commands import Command, as_json, open_database, print_json
 @as_json
 def outages(*, limit: int, as_json: bool) -> None:
     """List the times in which calls to the database were held back, the newest first, and the uptime."""
+    from ballast.cli.breaker_text import described_outage
     from dbcore.breaker import outage_history, override
     from dbcore.errors import DatabaseAway
     from dbcore.redis_client import connect_redis
@@ -46,7 +47,7 @@ def outages(*, limit: int, as_json: bool) -> None:
         lasting = f", {each.down_seconds:.0f} s in all" if each.outages else ""
         click.echo(f"up in the last {long + ':':<10} {each.percent}, {outages}{lasting}")
     for outage in found:
-        click.echo(override.described_outage(outage, history.now))
+        click.echo(described_outage(outage, history.now))
     if not found:
         click.echo("no outage or pause is known")
 

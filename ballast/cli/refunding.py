@@ -53,7 +53,7 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     ]
     if found.amount and (debt := found.amount - max(0, asked.available or 0)) > 0:
         lines.append(f"They have spent {money(debt)} of it, and will owe that")
-    require_agreement(lines, "Refund it?", "refunded", yes=yes)
+    require_agreement(lines, "Refund it?", yes=yes)
     client = connect_redis(settings)
     receipt = Inbox(client).accept(
         Envelope.of(FinishRefund(token=asked.token), job_id=key, lane=f"refund:{asked.token}")

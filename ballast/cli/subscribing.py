@@ -102,7 +102,7 @@ def _have_changed(
     if found is None:
         click.echo(f"ballast: there is no subscription {number}", err=True)
         ctx.exit(REFUSED)
-    require_agreement([_line(found)], question, "changed", yes=yes)
+    require_agreement([_line(found)], question, yes=yes)
     outcome = changing.have_changed(engine, act_of(reason, key), number=number, wanted=wanted)
     if outcome.reason is not None:
         click.echo(f"ballast: nothing was changed: {in_words(outcome.reason)}", err=True)

@@ -111,7 +111,7 @@ def _word(
     if found is None:
         click.echo(f"ballast: there is no withdrawal {number}", err=True)
         ctx.exit(REFUSED)
-    require_agreement([_line(found, settings)], question, "changed", yes=yes)
+    require_agreement([_line(found, settings)], question, yes=yes)
     outcome = words.say(engine, act_of(text, key), number=number, word=word)
     if outcome.reason is not None:
         click.echo(f"ballast: nothing was changed: {in_words(outcome.reason)}", err=True)

@@ -79,7 +79,7 @@ def drain(*, worker: str, reason: str, wait_seconds: int, yes: bool) -> None:
             waits = (
                 f"Jobs of {', '.join(last.queues)} wait until another worker runs, or this one is resumed."
             )
-            require_agreement([waits], f"Drain {worker} all the same?", "drained", yes=yes)
+            require_agreement([waits], f"Drain {worker} all the same?", yes=yes)
             worker_drains.drain(client, worker, user_here(), _processes(client), even_last=True)
             action = "worker.drain_last"
     except NoSuchWorker as missing:
