@@ -1,4 +1,7 @@
-"""The language that is spoken, and texts in it."""
+"""The language that is spoken, and texts in it.
+
+Nothing but the standard library is imported at the top: `ballast --help` says texts, and answers at once.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-
-import structlog
+from typing import TYPE_CHECKING
 
 from ballast.texts.catalogues import ENGLISH, OWN, Key, Source, is_right_to_left, sources, sources_of_apps
-from dbcore.sentences import Refusal, Sentence
-from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from dbcore.sentences import Refusal, Sentence
 
 _SPOKEN: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
 _ZONE: ContextVar[str | None] = ContextVar("zone", default=None)
@@ -69,6 +70,8 @@ def ngettext(one: str, many: str, count: int, /, **arguments: object) -> str:
 
 def said(sentences: Refusal | Sentence | str) -> str:
     """What dbcore and others keep as English sentences."""
+    from dbcore.sentences import Refusal, Sentence
+
     if isinstance(sentences, str):
         return sentences
     if isinstance(sentences, Refusal):
@@ -109,6 +112,9 @@ def _said(
         try:
             return template.format_map(shown) if shown else template
         except (KeyError, IndexError, ValueError) as error:
+            import structlog
+
+            log = structlog.get_logger(__name__)
             log.warning("text_broken", language=language, text=english, error=repr(error))
     return english.format_map(shown) if shown else english
 
@@ -120,4 +126,6 @@ def _in_place(value: object, language: str) -> str:
     text = number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
     if not is_right_to_left(language) or not text or "\n" in text:
         return text
+    from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
+
     return f"{FIRST_STRONG_ISOLATE}{text}{POP_DIRECTIONAL_ISOLATE}"
