@@ -35,12 +35,12 @@ def _seen(_: click.Context, __: click.Parameter, text: str) -> str:
     return text
 
 
-def reason_option(what: str) -> Callable[[F], F]:
-    """what -- who reads it."""
-    return click.option("--reason", required=True, callback=_seen, help=f"Why. {what}")
+def reason_option(why: str) -> Callable[[F], F]:
+    """why -- its help, which says who reads it."""
+    return click.option("--reason", required=True, callback=_seen, help=why)
 
 
-_reason = reason_option("It is in the audit log, and the memo of money.")
+_reason = reason_option("Why. It is in the audit log, and the memo of money.")
 
 
 def _usable(_: click.Context, __: click.Parameter, key: str | None) -> str | None:

@@ -12,7 +12,7 @@ from ballast.cli.commands import Group, as_json, open_database, print_json, requ
 LISTED_MAX = 100
 
 _number = click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="APPROVAL")
-_reason = reason_option("It is in the audit log.")
+_reason = reason_option("Why. It is in the audit log.")
 
 
 @click.group(cls=Group)

@@ -108,7 +108,7 @@ def open_database() -> tuple[GuardedEngine, Settings]:
     return GuardedEngine(settings), settings
 
 
-def require_agreement(lines: Sequence[str], question: str, done: str, *, yes: bool) -> None:
+def require_agreement(lines: Sequence[str], question: str, done: str = "done", *, yes: bool) -> None:
     """Show what is going to happen, and ask. yes -- it was agreed to already. Raises NotDone without an agreement."""
     from ballast.people.doing import NotDone
 
