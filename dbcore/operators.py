@@ -11,6 +11,7 @@ from dbcore.admin_actions import DONE, AdminAction, insert_statement
 from dbcore.guard.engine import GuardedEngine
 from dbcore.qualified_names import qualified
 from dbcore.roles import Role
+from dbcore.sentences import Refusal, sentence
 
 OPERATORS_MAX = 1_000
 """Every process has them all in memory."""
@@ -25,8 +26,8 @@ _TAKE = "DELETE FROM ballast.operators WHERE telegram_id = %s"
 _KNOWN = "SELECT 1 FROM ballast.admin_actions WHERE action_id = %s"
 
 
-class RoleRefused(Exception):
-    """It cannot be given. The message says why, for an operator."""
+class RoleRefused(Refusal):
+    """It cannot be given. It says why, for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,11 @@ def grant(engine: GuardedEngine, action: AdminAction, *, telegram_id: int, role:
             return None if before is None else Role(str(before))
         count = run(_COUNT)
         if role is not None and before is None and isinstance(count, int) and count >= OPERATORS_MAX:
-            raise RoleRefused(f"there are {OPERATORS_MAX:,} operators already; take a role from somebody")
+            raise RoleRefused(
+                sentence(
+                    "there are {number} operators already; take a role from somebody", number=OPERATORS_MAX
+                )
+            )
         if role is None:
             run(_TAKE, telegram_id)
         else:

@@ -20,6 +20,7 @@ from ballast.inbox.limits import SIZE_MAX
 from ballast.queueing.envelope import APPS_LANE, Envelope, queue_of, reference_of
 from ballast.queueing.kinds import WRITING_KINDS
 from ballast.queueing.queues import DATABASE_QUEUES
+from ballast.texts import ngettext, pgettext
 from dbcore.breaker import FleetView
 from dbcore.redis_client import redis_time
 
@@ -40,7 +41,7 @@ class FoundJob:
 
     state -- held_back, queued, running, behind (others of its lane), delayed, answering or finished.
     whose -- the Telegram id, and the name as Telegram said it. since -- seconds since 1970, by Redis's clock.
-    waits_for -- a sentence without its full stop; empty where it waits for nothing.
+    waits_for -- in words, in the language that is spoken; empty where it waits for nothing.
     """
 
     reference: str
@@ -126,11 +127,9 @@ def _state(
     ahead = cast("int | None", client.lpos(f"ballast:inbox:lane:{lane}", job_id))
     if ahead:
         first = cast(bytes, client.lindex(f"ballast:inbox:lane:{lane}", 0) or b"").decode()
-        jobs = "one job" if ahead == 1 else f"{ahead} jobs"
-        whose = "lane" if lane.startswith(APPS_LANE) else "user"
-        return "behind", f"{jobs} of the same {whose}, the first with reference {reference_of(first)}"
+        return "behind", _behind(ahead, reference_of(first), is_of_app=lane.startswith(APPS_LANE))
     if b"reply" in record:
-        return "answering", "Telegram to take its answer"
+        return "answering", pgettext("a job waits for", "Telegram to take its answer")
     if client.zscore("ballast:inbox:held_back", job_id) is not None:
         return "held_back", _what_holds(view)
     if b"owner" in record and b"published" not in record:
@@ -138,14 +137,34 @@ def _state(
     if b"published" in record:
         if view is not None and _is_held(kind, view):
             return "held_back", _what_holds(view)
-        return "queued", f"a worker of queue {record[b'waits_in'].decode()}"
-    return "delayed", "its next try"
+        queue = record[b"waits_in"].decode()
+        return "queued", pgettext("a job waits for", "a worker of queue {name}", name=queue)
+    return "delayed", pgettext("a job waits for", "its next try")
+
+
+def _behind(count: int, first: str, *, is_of_app: bool) -> str:
+    """first -- the reference of the job that is done next."""
+    if is_of_app:
+        return ngettext(
+            "one job of the same lane, the first with reference {reference}",
+            "{count} jobs of the same lane, the first with reference {reference}",
+            count,
+            reference=first,
+        )
+    return ngettext(
+        "one job of the same user, the first with reference {reference}",
+        "{count} jobs of the same user, the first with reference {reference}",
+        count,
+        reference=first,
+    )
 
 
 def _what_holds(view: FleetView | None) -> str:
+    if view is not None and view.paused and view.paused_by:
+        return pgettext("a job waits for", "the end of the pause by {name}", name=view.paused_by)
     if view is not None and view.paused:
-        return f"the end of the pause by {view.paused_by or 'an operator'}"
-    return "the database"
+        return pgettext("a job waits for", "the end of the pause by an operator")
+    return pgettext("a job waits for", "the database")
 
 
 def _is_held(kind: str | None, view: FleetView) -> bool:

@@ -13,12 +13,13 @@ from dbcore import failed_operations
 from dbcore.admin_actions import AdminAction
 from dbcore.failed_operations import FailedOperation, Filters
 from dbcore.guard.engine import GuardedEngine
+from dbcore.sentences import Refusal, sentence
 
 PAGE = 100
 
 
-class FailedJobRefused(Exception):
-    """What was asked cannot be done with this failed job now. The message says why, and what there is instead."""
+class FailedJobRefused(Refusal):
+    """What was asked cannot be done with this failed job now. It says why, and what there is instead."""
 
 
 def open_ones(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
@@ -52,13 +53,20 @@ def retry(
     letter = _open(engine, reference)
     if letter.kind == Quarantine.kind:
         raise FailedJobRefused(
-            f"{reference} is an update that could not be read, so there is no job to queue; ask its sender to write "
-            "again, and discard it"
+            sentence(
+                "{reference} is an update that could not be read, so there is no job to queue; ask its sender to write "
+                "again, and discard it",
+                reference=reference,
+            )
         )
     receipt = inbox.revive(Envelope.model_validate(letter.payload))
     if receipt.status is not Acceptance.ACCEPTED:
         raise FailedJobRefused(
-            f"{reference} could not be queued ({receipt.status}), and stays open; try again later"
+            sentence(
+                "{reference} could not be queued ({why}), and stays open; try again later",
+                reference=reference,
+                why=str(receipt.status),
+            )
         )
     failed_operations.resolve(engine, letter, "retried", order)
     if receipt.dispatch is not None:
@@ -68,13 +76,19 @@ def retry(
 def discard(engine: GuardedEngine, reference: str, order: AdminAction) -> None:
     """Close it without doing it."""
     if not failed_operations.resolve(engine, _open(engine, reference), "discarded", order):
-        raise FailedJobRefused(f"{reference} failed again just now; look at it once more")
+        raise FailedJobRefused(
+            sentence("{reference} failed again just now; look at it once more", reference=reference)
+        )
 
 
 def _open(engine: GuardedEngine, reference: str) -> FailedOperation:
     letter = _found(engine, reference)
     if letter.status != "open":
-        raise FailedJobRefused(f"{reference} was {letter.status} already")
+        raise FailedJobRefused(
+            sentence("{reference} was retried already", reference=reference)
+            if letter.status == "retried"
+            else sentence("{reference} was discarded already", reference=reference)
+        )
     return letter
 
 
@@ -82,6 +96,10 @@ def _found(engine: GuardedEngine, reference: str) -> FailedOperation:
     letter = failed_operations.find(engine, reference.strip().upper())
     if letter is None:
         raise FailedJobRefused(
-            f"there is no failed job {reference!r}; `ballast jobs list` shows those there are"
+            sentence(
+                "there is no failed job {reference}; `{command}` shows those there are",
+                reference=repr(reference),
+                command="ballast jobs list",
+            )
         )
     return letter

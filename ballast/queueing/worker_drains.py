@@ -9,7 +9,7 @@ until it is resumed, or started anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -18,6 +18,7 @@ import redis
 
 from dbcore.redis_client import redis_time
 from dbcore.redis_pace import RESPONSIVE, RedisPace
+from dbcore.sentences import Refusal, Sentence, sentence
 
 WORKER = r"^[A-Za-z0-9._-]{1,64}@[A-Za-z0-9._-]{1,64}$"
 """A worker's name in Celery, such as main@host."""
@@ -59,7 +60,7 @@ class WouldLeaveAlone(Exception):
         )
 
 
-class NoSuchWorker(Exception):
+class NoSuchWorker(Refusal):
     """None of this name beats."""
 
 
@@ -155,7 +156,7 @@ def drain(
         found = {each.name: each for each in workers(processes, drains, now)}
         worker = found.get(name)
         if worker is None or not worker.processes:
-            raise NoSuchWorker(f"there is no worker {name}; {_known(found.values())}")
+            raise NoSuchWorker(_missing(name, [each.name for each in found.values() if each.processes]))
         if worker.alone and name not in drains and not even_last:
             raise WouldLeaveAlone(name, worker.alone)
         stale = [
@@ -186,9 +187,10 @@ def say(client: redis.Redis, name: str, drain: Drain, *, done_at: float | None) 
     client.hset(_DRAINED, name, json.dumps(said))
 
 
-def _known(found: Collection[Worker]) -> str:
-    names = [each.name for each in found if each.processes]
-    return f"expected one of {', '.join(names)}" if names else "no worker runs"
+def _missing(name: str, running: Sequence[str]) -> Sentence:
+    if not running:
+        return sentence("there is no worker {name}; no worker runs", name=name)
+    return sentence("there is no worker {name}; expected one of {names}", name=name, names=", ".join(running))
 
 
 def _queues(reports: Collection[Mapping[str, Any]]) -> list[str]:

@@ -23,6 +23,7 @@ from dbcore.ledger.users import UserRef
 from dbcore.outcomes import AdjustOutcome, OutcomeStatus, RejectionReason
 from dbcore.people.acts import Act, Notice, adjusting, nobody, tell
 from dbcore.qualified_names import qualified
+from dbcore.sentences import Refusal, Sentence, sentence
 from dbcore.text import storable
 
 EXPIRES_AFTER_HOURS = 24
@@ -75,8 +76,8 @@ class ApprovalStatus(StrEnum):
     EXPIRED = "expired"
 
 
-class ApprovalRefused(Exception):
-    """It cannot be decided so. The message says why, for an operator."""
+class ApprovalRefused(Refusal):
+    """It cannot be decided so. It says why, for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,9 @@ def adjust(
             if exceeds is None:
                 return move(connection)
             if _run(connection, engine, _WAITING_OF, operator_id).scalar() >= WAITING_MAX:
-                raise ApprovalRefused(f"{WAITING_MAX} of yours wait for approval already.")
+                raise ApprovalRefused(
+                    sentence("{number} of yours wait for approval already.", number=WAITING_MAX)
+                )
             made = _run(
                 connection, engine, _ASK, act.act_id, *asked, exceeds, EXPIRES_AFTER_HOURS
             ).one_or_none()
@@ -211,15 +214,15 @@ def decide(
             return None
         found = _read(row)
         if found.actor == decision.actor:
-            raise ApprovalRefused("Whoever asked for it cannot decide it: another owner can.")
+            raise ApprovalRefused(sentence("Whoever asked for it cannot decide it: another owner can."))
         if found.status is ApprovalStatus.EXPIRED:
-            raise ApprovalRefused("It was not decided in time, and has expired.")
+            raise ApprovalRefused(sentence("It was not decided in time, and has expired."))
         if found.status is not ApprovalStatus.WAITING:
             was_approved = found.status is not ApprovalStatus.DECLINED
             before = (found.decided_key, found.decided_by, was_approved)
             if before == (decision.act_id, decision.actor, approve):
                 return Answer(found, replayed=True)
-            raise ApprovalRefused(f"It was {found.status} by {found.decided_by} already.")
+            raise ApprovalRefused(_decided(found))
         status = ApprovalStatus.DECLINED
         refusal: RejectionReason | None = None
         balances: tuple[BalanceSnapshot, ...] = ()
@@ -227,7 +230,9 @@ def decide(
             act = Act(found.act_key, found.actor, found.reason, decision.at)
             target = UserRef(telegram_id=found.telegram_id)
             if engine.currencies.get(found.currency) is None:
-                raise ApprovalRefused(f"{found.currency} is no longer a currency of this bot.")
+                raise ApprovalRefused(
+                    sentence("{currency} is no longer a currency of this bot.", currency=found.currency)
+                )
             move = adjusting(
                 engine,
                 act,
@@ -319,3 +324,13 @@ def _book(
 
 def _run(connection: Connection, engine: GuardedEngine, statement: str, *parameters: object) -> Any:
     return connection.exec_driver_sql(qualified(statement, engine.schema), parameters)
+
+
+def _decided(found: Approval) -> Sentence:
+    who = found.decided_by or ""
+    match found.status:
+        case ApprovalStatus.APPROVED:
+            return sentence("It was approved by {name} already.", name=who)
+        case ApprovalStatus.REFUSED:
+            return sentence("It was approved by {name} already, and the ledger refused it.", name=who)
+    return sentence("It was declined by {name} already.", name=who)
