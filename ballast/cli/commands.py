@@ -51,6 +51,14 @@ class _Speaking(click.Command):
     def help(self, english: str | None) -> None:
         self._help = english
 
+    @property
+    def deprecated(self) -> bool | str:
+        return gettext(self._deprecated) if isinstance(self._deprecated, str) else self._deprecated
+
+    @deprecated.setter
+    def deprecated(self, english: bool | str) -> None:
+        self._deprecated = english
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         with speaking(ENGLISH):  # click makes it once, and get_params says it in each language
             return super().get_help_option(ctx)
