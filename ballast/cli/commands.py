@@ -229,10 +229,10 @@ def _failures_told(ctx: click.Context) -> Iterator[None]:
 def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     """The line, and the exit status. None for what is nothing of the kind."""
     from dbcore.collisions import Refused
-    from dbcore.sentences import Refusal
+    from dbcore.sentences import Explained
     from dbcore.settings import SettingsError
 
-    reason = said(error) if isinstance(error, Refusal) else str(error)
+    reason = said(error) if isinstance(error, Explained) else str(error)
     if isinstance(error, SettingsError | Refused):
         return reason, IMPOSSIBLE
 
