@@ -1,14 +1,11 @@
-"""What was expected of a value that pydantic refused, in a sentence: its own are about types and inputs.
-
-A validator of ours raises a Refusal, or a ValueError, which says what it expected.
-"""
+"""What was expected of a value that pydantic refused, in a sentence: its own are about types and inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dbcore.sentences import Refusal, Sentence, sentence
+from dbcore.sentences import Refusal, Sentence, nsentence, sentence
 
 Context = Mapping[str, Any]
 
@@ -16,7 +13,9 @@ _SHAPES: dict[str, str] = {}
 
 
 def shaped(pattern: str, words: str) -> str:
-    """The pattern, for a field of pydantic: what does not match is refused as "expected <words>"."""
+    """The pattern, for a field of pydantic: what does not match is refused as "expected <words>". The catalogues have
+    the words.
+    """
     _SHAPES[pattern] = words
     return pattern
 
@@ -27,10 +26,6 @@ _DECIMAL = sentence("expected a number such as 5.50")
 _YES_OR_NO = sentence("expected true or false")
 _TEXT = sentence("expected a text")
 _TIME = sentence("expected a time such as 2026-12-01T18:00:00+01:00")
-
-_LIST = sentence("expected a list")
-_OBJECT = sentence("expected an object")
-_DATE = sentence("expected a date such as 2026-12-01")
 
 _SENTENCES: dict[str, Sentence | Callable[[Context], Sentence]] = {
     "missing": sentence("expected a value"),
@@ -48,15 +43,15 @@ _SENTENCES: dict[str, Sentence | Callable[[Context], Sentence]] = {
     "bool_parsing": _YES_OR_NO,
     "string_type": _TEXT,
     "string_unicode": sentence("expected a text in UTF-8"),
-    "list_type": _LIST,
-    "tuple_type": _LIST,
-    "dict_type": _OBJECT,
-    "model_type": _OBJECT,
-    "model_attributes_type": _OBJECT,
+    "list_type": sentence("expected a list"),
+    "tuple_type": sentence("expected a list"),
+    "dict_type": sentence("expected an object"),
+    "model_type": sentence("expected an object"),
+    "model_attributes_type": sentence("expected an object"),
     "json_invalid": sentence("expected JSON"),
-    "date_type": _DATE,
-    "date_parsing": _DATE,
-    "date_from_datetime_parsing": _DATE,
+    "date_type": sentence("expected a date such as 2026-12-01"),
+    "date_parsing": sentence("expected a date such as 2026-12-01"),
+    "date_from_datetime_parsing": sentence("expected a date such as 2026-12-01"),
     "datetime_type": _TIME,
     "datetime_parsing": _TIME,
     "datetime_from_date_parsing": _TIME,
@@ -67,40 +62,33 @@ _SENTENCES: dict[str, Sentence | Callable[[Context], Sentence]] = {
     "url_scheme": lambda context: sentence(
         "expected a URL that begins with {schemes}", schemes=context["expected_schemes"]
     ),
-    "greater_than": lambda context: sentence("expected more than {limit}", limit=str(context["gt"])),
-    "greater_than_equal": lambda context: sentence("expected at least {limit}", limit=str(context["ge"])),
-    "less_than": lambda context: sentence("expected less than {limit}", limit=str(context["lt"])),
-    "less_than_equal": lambda context: sentence("expected at most {limit}", limit=str(context["le"])),
+    "greater_than": lambda context: sentence("expected more than {least}", least=str(context["gt"])),
+    "greater_than_equal": lambda context: sentence("expected at least {least}", least=str(context["ge"])),
+    "less_than": lambda context: sentence("expected less than {most}", most=str(context["lt"])),
+    "less_than_equal": lambda context: sentence("expected at most {most}", most=str(context["le"])),
     "multiple_of": lambda context: sentence(
         "expected a multiple of {number}", number=str(context["multiple_of"])
     ),
-    "string_too_short": lambda context: (
-        sentence("expected at least 1 character")
-        if context["min_length"] == 1
-        else sentence("expected at least {number} characters", number=str(context["min_length"]))
+    "string_too_short": lambda context: nsentence(
+        "expected at least {count} character", "expected at least {count} characters", context["min_length"]
     ),
-    "string_too_long": lambda context: (
-        sentence("expected at most 1 character")
-        if context["max_length"] == 1
-        else sentence("expected at most {number} characters", number=str(context["max_length"]))
+    "string_too_long": lambda context: nsentence(
+        "expected at most {count} character", "expected at most {count} characters", context["max_length"]
     ),
     "string_pattern_mismatch": lambda context: sentence("expected {what}", what=_shape(context["pattern"])),
-    "literal_error": lambda context: _one_of(context["expected"]),
-    "enum": lambda context: _one_of(context["expected"]),
-    "too_short": lambda context: sentence(
-        "expected at least {number} of them", number=str(context["min_length"])
-    ),
-    "too_long": lambda context: sentence(
-        "expected at most {number} of them", number=str(context["max_length"])
-    ),
+    "literal_error": lambda context: sentence("expected {what}", what=_one_of(context["expected"])),
+    "enum": lambda context: sentence("expected {what}", what=_one_of(context["expected"])),
+    "too_short": lambda context: sentence("expected at least {count} of them", count=context["min_length"]),
+    "too_long": lambda context: sentence("expected at most {count} of them", count=context["max_length"]),
 }
 
 
 def expectation(error: Mapping[str, Any]) -> Sentence | str:
-    """error -- one of pydantic's `ValidationError.errors()`."""
+    """error -- one of pydantic's `ValidationError.errors()`. A str is what an app's own validator says."""
     found = _SENTENCES.get(error["type"])
     if found is not None:
         return found if isinstance(found, Sentence) else found(error.get("ctx", {}))
+    # Our own validators say what they expect.
     raised = error.get("ctx", {}).get("error")
     if isinstance(raised, Refusal):
         return raised.whole
@@ -108,13 +96,11 @@ def expectation(error: Mapping[str, Any]) -> Sentence | str:
 
 
 def _shape(pattern: str) -> Sentence:
-    words = _SHAPES.get(pattern)
-    return sentence("a text of the form {pattern}", pattern=pattern) if words is None else Sentence(words)
+    known = _SHAPES.get(pattern)
+    return sentence("a text of the form {pattern}", pattern=pattern) if known is None else Sentence(known)
 
 
-def _one_of(values: str) -> Sentence:
-    """values -- as pydantic lists them: 'a', 'b' or 'c'."""
-    *first, last = values.rsplit(" or ", 1)
-    if not first:
-        return sentence("expected {value}", value=last)
-    return sentence("expected {values} or {last}", values=first[0], last=last)
+def _one_of(expected: str) -> Sentence | str:
+    """expected -- as pydantic has it: `'polling', 'push' or 'webhook'`."""
+    first, _, last = expected.rpartition(" or ")
+    return sentence("{first} or {last}", first=first, last=last) if first else expected

@@ -32,21 +32,35 @@ BREAKER_WORDS = {
 }
 
 _REMEDIES: dict[BreakerReason | None, str] = {
-    BreakerReason.OUTAGE: "The database does not answer: see to its server.",
-    BreakerReason.SATURATION: "The database is overloaded: look for others' connections and slow statements.",
-    BreakerReason.AMBIGUOUS: "The database's provider refuses us, and does not say why: see its status page.",
-    BreakerReason.QUOTA: "The database's quota is used up: raise the plan, then release the breaker.",
-    BreakerReason.STORAGE: "The database cannot be written to: make room. Balances can still be read.",
-    BreakerReason.CONFIGURATION: "The database refuses us: a password, a role or a name is wrong.",
-    None: "Set the breaker to Automatic when done, here or by python -m dbcore breaker auto.",
+    BreakerReason.OUTAGE: gettext_noop("The database does not answer: see to its server."),
+    BreakerReason.SATURATION: gettext_noop(
+        "The database is overloaded: look for others' connections and slow statements."
+    ),
+    BreakerReason.AMBIGUOUS: gettext_noop(
+        "The database's provider refuses us, and does not say why: see its status page."
+    ),
+    BreakerReason.QUOTA: gettext_noop(
+        "The database's quota is used up: raise the plan, then release the breaker."
+    ),
+    BreakerReason.STORAGE: gettext_noop(
+        "The database cannot be written to: make room. Balances can still be read."
+    ),
+    BreakerReason.CONFIGURATION: gettext_noop(
+        "The database refuses us: a password, a role or a name is wrong."
+    ),
+    None: gettext_noop("Set the breaker to Automatic when done, here or by python -m dbcore breaker auto."),
 }
 
-_MOVING = "The database moves to another server: `ballast move` goes on by itself, and so does the bot should it end."
+_MOVING = gettext_noop(
+    "The database moves to another server: `ballast move` goes on by itself, and so does the bot should it end."
+)
 
 _INTAKE_ERRORS = {
-    "Conflict": "another process asks with the same token, so stop one of the two",
-    "WebhookGone": "the webhook was removed, and is set again",
-    "WebhookElsewhere": "another deployment sets this bot's webhook to its own address, so stop one of the two",
+    "Conflict": gettext_noop("another process asks with the same token, so stop one of the two"),
+    "WebhookGone": gettext_noop("the webhook was removed, and is set again"),
+    "WebhookElsewhere": gettext_noop(
+        "another deployment sets this bot's webhook to its own address, so stop one of the two"
+    ),
 }
 
 
@@ -131,22 +145,27 @@ def summarize(now: HealthInputs) -> HealthSummary:
     if not now.takes_jobs:
         return HealthSummary(
             HealthLevel.DOWN,
-            "Redis does not answer",
-            "No command can be taken, and people get no answers. Telegram keeps what they write for a day: see to "
-            "Redis, and all goes on by itself.",
+            gettext("Redis does not answer"),
+            gettext(
+                "No command can be taken, and people get no answers. Telegram keeps what they write for a day: see to "
+                "Redis, and all goes on by itself."
+            ),
         )
     if now.redis_trouble in STOPS_INTAKE:
+        kept = gettext("Telegram keeps new messages for a day.")
         return HealthSummary(
             HealthLevel.DOWN,
-            "Redis cannot hold commands",
-            f"{now.redis_trouble.words} Telegram keeps new messages for a day.",
+            gettext("Redis cannot hold commands"),
+            f"{gettext(now.redis_trouble.words)} {kept}",
         )
     if not now.seen:
         return HealthSummary(
             HealthLevel.UNKNOWN,
-            "Status unknown",
-            "Redis answers, but what it holds was not read yet, or is of another release. The frontend's log says "
-            "more.",
+            gettext("Status unknown"),
+            gettext(
+                "Redis answers, but what it holds was not read yet, or is of another release. The frontend's log says "
+                "more."
+            ),
         )
     if now.database is DatabaseState.UNAVAILABLE:
         return HealthSummary(HealthLevel.AWAY, *_away(now))
@@ -154,7 +173,7 @@ def summarize(now: HealthInputs) -> HealthSummary:
         _troubled(now)
         or _behind(now)
         or _flawed(now)
-        or HealthSummary(HealthLevel.OK, "All is well", _well(now))
+        or HealthSummary(HealthLevel.OK, gettext("All is well"), _well(now))
     )
 
 
@@ -178,56 +197,76 @@ def service_state(now: HealthInputs) -> ServiceState:
 def _away(now: HealthInputs) -> tuple[str, str]:
     title = database_sentence(now.database, now.breaker).removesuffix(".")
     if now.breaker is not None and now.breaker.paused:
-        return title, (
-            f"{title} for {duration(now.paused_seconds or 0.0)}. Commands wait in Redis, and people are told that the "
-            f"bot is paused for maintenance; nothing is lost. {_MOVING if now.breaker.moves else _REMEDIES[None]}"
-        )
+        remedy = gettext(_MOVING if now.breaker.moves else _REMEDIES[None])
+        return title, f"{_paused(now.breaker.paused_by, duration(now.paused_seconds or 0.0))} {remedy}"
     if now.breaker is not None and now.breaker.state not in _LETS_THROUGH:
-        remedy = _REMEDIES[now.breaker.reason]
+        remedy = gettext(_REMEDIES[now.breaker.reason])
     else:
-        unmigrated = now.probe_kind in {None, SCHEMA}
-        why = "tables or functions are missing: is the schema migrated?" if unmigrated else now.probe_kind
-        remedy = f"It was let through, but nobody had an answer since ({why})."
-    return title, f"{remedy} Commands wait in Redis and people are told so; nothing is lost."
+        why = now.probe_kind
+        if why in {None, SCHEMA}:
+            why = gettext("tables or functions are missing: is the schema migrated?")
+        remedy = gettext("It was let through, but nobody had an answer since ({why}).", why=why)
+    return title, f"{remedy} {gettext('Commands wait in Redis and people are told so; nothing is lost.')}"
+
+
+def _paused(by: str | None, lasted: str) -> str:
+    if by is None:
+        return gettext(
+            "Paused by an operator for {duration}. Commands wait in Redis, and people are told that the bot is paused "
+            "for maintenance; nothing is lost.",
+            duration=lasted,
+        )
+    return gettext(
+        "Paused by {name} for {duration}. Commands wait in Redis, and people are told that the bot is paused for "
+        "maintenance; nothing is lost.",
+        name=by,
+        duration=lasted,
+    )
 
 
 def _troubled(now: HealthInputs) -> HealthSummary | None:
     if not now.processes:
-        title, words = (
-            "No worker is running",
-            "Commands are taken and wait in Redis, and nobody answers them. Start the workers.",
-        )
+        title = gettext("No worker is running")
+        words = gettext("Commands are taken and wait in Redis, and nobody answers them. Start the workers.")
     elif now.unattended:
-        title, words = (
-            "A queue has no worker",
-            f"Jobs wait in {', '.join(now.unattended)}, and no worker takes from there. Start one for it.",
+        title = gettext("A queue has no worker")
+        words = gettext(
+            "Jobs wait in {queues}, and no worker takes from there. Start one for it.",
+            queues=", ".join(now.unattended),
         )
     elif now.paused_queues:
-        title, words = (
-            "A queue is paused",
-            f"Jobs in {', '.join(now.paused_queues)} wait until somebody resumes it, and people are told that they "
-            "wait. Resume it under Jobs below.",
+        title = gettext("A queue is paused")
+        words = gettext(
+            "Jobs in {queues} wait until somebody resumes it, and people are told that they wait. Resume it under "
+            "Jobs below.",
+            queues=", ".join(now.paused_queues),
         )
     elif now.lost_to_one_job:
-        title, words = (
-            "A job ends worker processes",
-            f"One job has ended {now.lost_to_one_job} of them. After five it is a failed job; until then, others may "
-            "wait longer. The workers' log names the job (process_lost).",
+        title = gettext("A job ends worker processes")
+        words = ngettext(
+            "One job has ended {count} of them. After five it is a failed job; until then, others may wait longer. The "
+            "workers' log names the job (process_lost).",
+            "One job has ended {count} of them. After five it is a failed job; until then, others may wait longer. The "
+            "workers' log names the job (process_lost).",
+            now.lost_to_one_job,
         )
     elif now.overdue:
-        title, words = (
-            "Commands are not being answered",
-            f"The oldest has waited for {duration(now.overdue.seconds)} in the queue {now.overdue.queue}, though the "
-            "database can be asked: its workers hang, or are too few. See Workers below.",
+        title = gettext("Commands are not being answered")
+        words = gettext(
+            "The oldest has waited for {duration} in the queue {queue}, though the database can be asked: its workers "
+            "hang, or are too few. See Workers below.",
+            duration=duration(now.overdue.seconds),
+            queue=now.overdue.queue,
         )
     elif now.intake_error is not None:
-        why = _INTAKE_ERRORS.get(now.intake_error, f"the last try ended with {now.intake_error}")
-        title, words = (
-            "Telegram's messages do not reach us",
-            f"What people write is not heard: {why}. Telegram keeps it for a day.",
-        )
+        title = gettext("Telegram's messages do not reach us")
+        if now.intake_error in _INTAKE_ERRORS:
+            why = gettext(_INTAKE_ERRORS[now.intake_error])
+        else:
+            why = gettext("the last try ended with {error}", error=now.intake_error)
+        words = gettext("What people write is not heard: {why}. Telegram keeps it for a day.", why=why)
     elif now.redis_trouble is not None:
-        title, words = "Redis is not safe", now.redis_trouble.words
+        title, words = gettext("Redis is not safe"), gettext(now.redis_trouble.words)
     else:
         return None
     return HealthSummary(HealthLevel.DEGRADED, title, words)
@@ -236,13 +275,15 @@ def _troubled(now: HealthInputs) -> HealthSummary | None:
 def _behind(now: HealthInputs) -> HealthSummary | None:
     if not now.held_back and now.oldest_seconds < BEHIND_SECONDS:
         return None
-    jobs = ngettext("{count} job is", "{count} jobs are", now.waiting)
-    return HealthSummary(
-        HealthLevel.WORKING_THROUGH,
-        "Recovering",
-        f"Everything is available again. {jobs} still waiting, the oldest for {duration(now.oldest_seconds)}. If the "
-        "queue keeps growing, add workers.",
+    words = ngettext(
+        "Everything is available again. {count} job is still waiting, the oldest for {duration}. If the queue keeps "
+        "growing, add workers.",
+        "Everything is available again. {count} jobs are still waiting, the oldest for {duration}. If the queue keeps "
+        "growing, add workers.",
+        now.waiting,
+        duration=duration(now.oldest_seconds),
     )
+    return HealthSummary(HealthLevel.WORKING_THROUGH, gettext("Recovering"), words)
 
 
 def _flawed(now: HealthInputs) -> HealthSummary | None:
@@ -253,17 +294,17 @@ def _flawed(now: HealthInputs) -> HealthSummary | None:
             "Running, but {count} failed jobs need you",
             now.failed_jobs,
         )
-        words = "Commands are answered. Retry or discard each under Failed jobs below."
+        words = gettext("Commands are answered. Retry or discard each under Failed jobs below.")
     elif now.alarms:
         title = ngettext(
             "Running, but {count} alarm is active", "Running, but {count} alarms are active", now.alarms
         )
-        words = "Commands are answered. The line below says what the alarm is about."
+        words = gettext("Commands are answered. The line below says what the alarm is about.")
     elif now.answers_seconds > SLOW_ANSWERS_SECONDS:
-        title = "Running, but answers are slow"
-        words = (
-            f"In the last minute some answers took {duration(now.answers_seconds)}. After an outage that passes; "
-            "otherwise add workers."
+        title = gettext("Running, but answers are slow")
+        words = gettext(
+            "In the last minute some answers took {duration}. After an outage that passes; otherwise add workers.",
+            duration=duration(now.answers_seconds),
         )
     else:
         return None
@@ -272,10 +313,12 @@ def _flawed(now: HealthInputs) -> HealthSummary | None:
 
 def _well(now: HealthInputs) -> str:
     if now.database is DatabaseState.UNKNOWN:
-        return "Commands are answered. The database has not been checked recently."
+        return gettext("Commands are answered. The database has not been checked recently.")
     if now.database is DatabaseState.REACHABLE:
-        return "Commands are answered. The database sleeps, or may, and was not woken to ask how it is."
-    return "Commands are answered as they come, and the database is well."
+        return gettext(
+            "Commands are answered. The database sleeps, or may, and was not woken to ask how it is."
+        )
+    return gettext("Commands are answered as they come, and the database is well.")
 
 
 def database_sentence(state: DatabaseState, breaker: FleetView | None) -> str:

@@ -1,8 +1,11 @@
 """The catalogues: which languages there are, and what each says for an English text.
 
 A catalogue is a .po file. Ballast's are in ballast/texts/locale; an app may bring some, and the folder that
-TEXTS_FOLDER names may have some, whose texts win. A language that only that folder has is a language all the same. Each
-file is read when somebody first speaks its language.
+TEXTS_FOLDER names may have some, whose texts win. A language that only that folder has is a language all the same.
+
+Ballast has three for a language: what the chat says, what else the operators' pages say (locale/page), and what else
+the command line says (locale/cli). A text is looked for in this order, and a file is read when a text is first looked
+for in it: a process that serves the chat never reads the other two.
 """
 
 from __future__ import annotations
@@ -52,6 +55,10 @@ class Catalogue:
 _NONE = Catalogue()
 
 
+def lookup_key(text: str, context: str | None = None) -> Key:
+    return (context, text) if context else text
+
+
 def read(path: Path) -> Catalogue:
     """Raises CatalogueError."""
     from babel.messages.pofile import PoFileError, read_po  # imported by who speaks no English only
@@ -67,7 +74,7 @@ def read(path: Path) -> Catalogue:
         forms = cast("tuple[str, ...]", message.string if message.pluralizable else (message.string,))
         if message.id and not message.fuzzy and all(forms):
             text = message.id if isinstance(message.id, str) else message.id[0]
-            texts[(message.context, text) if message.context else text] = forms
+            texts[lookup_key(text, message.context)] = forms
     return Catalogue(texts, plural)
 
 
@@ -95,7 +102,10 @@ def _catalogue_in(folder: Path, language: str) -> Catalogue:
     return read(path) if path.is_file() else _NONE
 
 
-OWN = Source(_OWN_FOLDER)
+CHAT, PAGE, CLI = Source(_OWN_FOLDER), Source(_OWN_FOLDER / "page"), Source(_OWN_FOLDER / "cli")
+
+OWN = (CHAT, PAGE, CLI)
+"""Ballast's, the first first."""
 
 _operators: list[Source] = []
 
@@ -122,9 +132,9 @@ def sources_of_apps() -> tuple[Source, ...]:
     return (*_operators, *_apps)
 
 
-def sources(own: Source | None) -> tuple[Source, ...]:
-    """Where a text is looked for, the first first."""
-    return (*_operators,) if own is None else (*_operators, own)
+def sources(own: tuple[Source, ...] = OWN) -> tuple[Source, ...]:
+    """Where a text is looked for, the first first. own -- of whom it is: Ballast's, or an app's."""
+    return (*_operators, *own)
 
 
 @cache

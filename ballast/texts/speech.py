@@ -80,6 +80,9 @@ def said(sentences: Refusal | Sentence | str) -> str:
         name: said(value) if isinstance(value, Sentence) else value
         for name, value in sentences.arguments.items()
     }
+    if sentences.many is not None:
+        count = int(arguments.pop("count"))
+        return ngettext(sentences.template, sentences.many, count, **arguments)
     return gettext(sentences.template, **arguments)
 
 
@@ -93,11 +96,11 @@ def of_any_app(text: str) -> str:
 
 def of_app(folder: Path | None, key: str, english: str, count: int | None, /, **arguments: object) -> str:
     """A text of an app's own catalogues. folder -- where they are; None if it has none. count -- of a plural."""
-    return _said(None if folder is None else Source(folder), key, english, count, arguments)
+    return _said(() if folder is None else (Source(folder),), key, english, count, arguments)
 
 
 def _said(
-    source: Source | None, key: Key, english: str, count: int | None, arguments: Mapping[str, object]
+    own: tuple[Source, ...], key: Key, english: str, count: int | None, arguments: Mapping[str, object]
 ) -> str:
     from ballast.texts.formats import number
 
@@ -105,7 +108,7 @@ def _said(
     if count is not None:
         arguments = {"count": number(count), **arguments}
     shown = {name: _in_place(value, language) for name, value in arguments.items()}
-    for each in sources(source):
+    for each in sources(own):
         template = each.catalogue(language).find(key, count)
         if template is None:
             continue

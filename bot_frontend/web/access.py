@@ -26,8 +26,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from ballast.chat.languages import Languages
 from ballast.operators.permissions import of_role
 from ballast.operators.roles import Roles, take_code
+from ballast.texts import gettext, gettext_noop
 from ballast.webhooks import PREFIX
 from bot_frontend.web.login_throttle import LoginThrottle, Turn
 from bot_frontend.web.session_list import Session, SessionList
@@ -56,13 +58,13 @@ API, which has keys beside it.
 MACHINE = "token"
 """Who acts by the token itself."""
 
-TO_ACT = "Set OPS_TOKEN and sign in to act from here."
+TO_ACT = gettext_noop("Set OPS_TOKEN and sign in to act from here.")
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """Who asks. csrf -- what a request of the page must say along; None for a machine, whose requests no other page can
-    send.
+    send. language -- that they read in the chat; None of who did not sign in through it.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Operator:
     role: Role = Role.OWNER
     telegram_id: int | None = None
     session_id: str | None = None
+    language: str | None = None
 
     @property
     def actor(self) -> str:
@@ -82,11 +85,11 @@ class Operator:
 class Access:
     """Of one frontend. Sessions hold on every frontend with the same OPS_TOKEN, and end when that changes."""
 
-    def __init__(self, settings: Settings, client: redis.Redis, roles: Roles) -> None:
+    def __init__(self, settings: Settings, client: redis.Redis, roles: Roles, languages: Languages) -> None:
         self._token = settings.ops_token.get_secret_value() if settings.ops_token else None
         self._redis = client
         self._tries = LoginThrottle()
-        self.sessions = SessionList(client, roles, settings, SESSION_SECONDS)
+        self.sessions = SessionList(client, roles, languages, settings, SESSION_SECONDS)
 
     @property
     def session_secret(self) -> str | None:
@@ -171,7 +174,8 @@ class Access:
         role = None if session is None else self.sessions.role_of(session)
         if session is None or role is None:
             return None
-        return Operator(session.name, cookie["csrf"], role, session.telegram_id, session.id)
+        language = self.sessions.language_of(session)
+        return Operator(session.name, cookie["csrf"], role, session.telegram_id, session.id, language)
 
     @property
     def has_token(self) -> bool:
@@ -182,7 +186,7 @@ class Access:
         by_session = operator is not None and operator.csrf is not None
         return {
             "allowed": operator is not None,
-            "why_not": None if operator else TO_ACT,
+            "why_not": None if operator else gettext(TO_ACT),
             "csrf": operator.csrf if operator else None,
             "signed_in_as": operator.name if operator and by_session else None,
             "role": operator.role if operator else None,

@@ -15,6 +15,7 @@ from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.queueing import queue_pauses, worker_drains
 from ballast.queueing.envelope import Envelope
 from ballast.status import actions
+from ballast.texts import gettext, gettext_noop
 from dbcore.breaker import override
 from dbcore.redis_client import redis_time
 
@@ -26,19 +27,15 @@ LANE = "operators"
 DONE, QUEUED = "done", actions.QUEUED
 
 _WORDS = {
-    "breaker.open": "Database access is paused; every process knows within a second.",
-    "breaker.close": "The breaker is ignored; every process knows within a second.",
-    "breaker.auto": "The breaker decides again; every process knows within a second.",
-    "queue.pause": "The queue is paused; every worker knows within four seconds.",
-    "queue.resume": "The queue is resumed; every worker knows within four seconds.",
-    "worker.drain": "The worker drains: it takes no more jobs, and finishes what it has.",
-    "worker.drain_last": "The worker drains: it takes no more jobs, and finishes what it has.",
-    "worker.resume": "The worker takes jobs again within four seconds.",
+    "breaker.open": gettext_noop("Database access is paused; every process knows within a second."),
+    "breaker.close": gettext_noop("The breaker is ignored; every process knows within a second."),
+    "breaker.auto": gettext_noop("The breaker decides again; every process knows within a second."),
+    "queue.pause": gettext_noop("The queue is paused; every worker knows within four seconds."),
+    "queue.resume": gettext_noop("The queue is resumed; every worker knows within four seconds."),
+    "worker.drain": gettext_noop("The worker drains: it takes no more jobs, and finishes what it has."),
+    "worker.drain_last": gettext_noop("The worker drains: it takes no more jobs, and finishes what it has."),
+    "worker.resume": gettext_noop("The worker takes jobs again within four seconds."),
 }
-_WAITS = (
-    "A worker does it in a moment, or once the database is available. "
-    'The result will appear under "Operator actions".'
-)
 
 
 class ActionConflict(Exception):
@@ -51,7 +48,9 @@ class NoRoom(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """state -- done, or queued. replayed -- whether the same order came before."""
+    """state -- done, or queued. words -- in the language that is spoken. replayed -- whether the same order came
+    before.
+    """
 
     state: str
     words: str
@@ -114,5 +113,13 @@ class Actions:
 
 def _told(action: str, outcome: str) -> Accepted:
     if outcome == QUEUED:
-        return Accepted(QUEUED, _WAITS)
-    return Accepted(DONE, _WORDS[action] if outcome == DONE and action in _WORDS else f"It is {outcome}.")
+        return Accepted(
+            QUEUED,
+            gettext(
+                "A worker does it in a moment, or once the database is available. "
+                'The result will appear under "Operator actions".'
+            ),
+        )
+    if outcome == DONE and action in _WORDS:
+        return Accepted(DONE, gettext(_WORDS[action]))
+    return Accepted(DONE, gettext("It is {outcome}.", outcome=outcome))

@@ -29,7 +29,7 @@ from bot_frontend.web.live import Feed, Streams
 from bot_frontend.web.metrics import CONTENT_TYPE, exposition
 from bot_frontend.web.monitor import Monitor
 from bot_frontend.web.page import Page
-from bot_frontend.web.page_language import accepted_language
+from bot_frontend.web.page_language import PageLanguage
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.webhook import Webhook
 from dbcore.settings import Settings
@@ -183,9 +183,8 @@ def make_app(
     if settings.public_status:
         service = public_status.PublicStatus()
 
-        async def status_page(request: Request) -> Response:
-            language = accepted_language(request.headers.get("Accept-Language", ""))
-            return service.page(monitor.latest, time.time(), language)
+        async def status_page(_: Request) -> Response:
+            return service.page(monitor.latest, time.time())
 
         endpoints[public_status.PATH] = status_page
 
@@ -219,6 +218,7 @@ def make_app(
     middleware = [Middleware(SafeHeaders), Middleware(Guard, access, settings.trusted_proxies)]
     if secret := access.session_secret:
         middleware.append(Middleware(Sessions, access, secret))
+    middleware.append(Middleware(PageLanguage, access))
     app = Starlette(routes=routes, middleware=middleware)
     app.router.redirect_slashes = False  # it would redirect to whatever name was asked for
     app.state.streams = streams

@@ -28,7 +28,7 @@ class LazyApi(BaseRoute):
     """
 
     def __init__(self, settings: Settings, client: redis.Redis, inbox: Inbox, publisher: Publisher) -> None:
-        self.access = Access(settings, client, inbox.roles)
+        self.access = Access(settings, client, inbox.roles, inbox.languages)
         self._settings, self._client, self._inbox, self._publisher = settings, client, inbox, publisher
         self._api: Api | None = None
         self._making = threading.Lock()

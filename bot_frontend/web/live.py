@@ -17,6 +17,8 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from ballast.texts import spoken
+
 EVERY_SECONDS = 1.0
 STREAM_SECONDS_MAX = 30.0
 """Then it ends and the page connects again: whoever signed out since, or may do less, is known by then."""
@@ -38,19 +40,24 @@ Part = str
 
 
 class Feed:
-    """A report for all that watch it, made once a second however many they are."""
+    """A report for all that watch it, made once a second for each language that they read, however many they are."""
 
     def __init__(self, report: Callable[[], dict[str, Any]]) -> None:
         self._report = report
-        self._parts: dict[str, Part] = {}
+        self._parts: dict[str, dict[str, Part]] = {}
+        """By language."""
         self._made_in: int | None = None
 
     def parts(self) -> dict[str, Part]:
+        """In the language that is spoken."""
         this_second = int(time.monotonic() / EVERY_SECONDS)
         if this_second != self._made_in:
-            self._parts = parts_of(self._report())
+            self._parts.clear()
             self._made_in = this_second
-        return self._parts
+        language = spoken()
+        if language not in self._parts:
+            self._parts[language] = parts_of(self._report())
+        return self._parts[language]
 
 
 def parts_of(report: dict[str, Any]) -> dict[str, Part]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from html import escape
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -21,14 +21,16 @@ from starlette.types import Scope
 from ballast.jobs import JobInvalid
 from ballast.operators.permissions import OF_ORDERS, PERMISSIONS, may
 from ballast.queueing.worker_drains import NoSuchWorker, WouldLeaveAlone
+from ballast.texts import available, gettext, gettext_noop, spoken
+from ballast.texts.catalogues import CHAT, PAGE, sources
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
+from bot_frontend.web.page_html import PageTemplate, translated
+from bot_frontend.web.page_scripts import STATIC, CatalogueScript, catalogue_script, texts_of_all_scripts
 from bot_frontend.web.request_body import read_body
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-STATIC = Path(__file__).with_name("static")
 
 BODY_BYTES_MAX = 4_096
 
@@ -49,9 +51,13 @@ SAFE_PAGE_HEADERS = {
 PAGES = frozenset({"/", "/outages", "/failed-jobs", "/broadcasts", "/broadcasts/new"})
 """Where a sign-in may lead."""
 
+CATALOGUES = "/page-texts"
+
+FIRST_SCRIPT = '<script type="module"'
+
 ERROR_MARK = "<!-- error -->"
 
-_NOBODY_CAN = (
+_NOBODY_CAN = gettext_noop(
     "No OPS_TOKEN is set, so nobody can sign in. Without one this page answers on its own host alone."
 )
 
@@ -76,65 +82,97 @@ class Page:
             "freeze": settings.freeze_refuses,
         }
         self._body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers
-        self._index = self._read("index.html")
-        self._outages = self._read("outages.html")
-        self._broadcasts = self._read("broadcasts-page.html")
-        self._compose = self._read("compose.html")
-        self._failed_jobs = self._read("failed-jobs.html")
-        self._sign_in = (STATIC / "sign-in.html").read_text(encoding="utf-8")
+        self._shown: dict[tuple[str, str], str] = {}
+        """By file and language."""
+        self._scripts: dict[str, CatalogueScript] = {}
+        """By language."""
 
-    def _read(self, name: str) -> str:
-        return (STATIC / name).read_text(encoding="utf-8").replace("<body", f"<body{self._body}", 1)
+    def _html(self, name: str) -> str:
+        """In the language that is spoken."""
+        language = spoken()
+        key = name, language
+        if key not in self._shown:
+            self._shown[key] = translated(PageTemplate((STATIC / name).read_text(encoding="utf-8")))
+        return self._shown[key]
+
+    def _with_scripts(self, name: str) -> str:
+        """A page whose scripts speak too."""
+        page = self._html(name).replace("<body", f"<body{self._body}", 1)
+        language = spoken()
+        if any(source.catalogue(language).texts for source in sources((CHAT, PAGE))):
+            catalogue = f'<script defer src="{CATALOGUES}/{language}.js"></script>\n  '
+            page = page.replace(FIRST_SCRIPT, f"{catalogue}{FIRST_SCRIPT}", 1)
+        return page
+
+    def _answer(self, name: str) -> Response:
+        return HTMLResponse(self._with_scripts(name), headers=SAFE_PAGE_HEADERS)
 
     def routes(self) -> list[BaseRoute]:
         return [
             Mount("/static", Files(directory=STATIC)),
+            Route(f"{CATALOGUES}/{{language}}.js", self.catalogue),
             Route("/sign-in", self.sign_in, methods=["POST"]),
             Route("/sign-in", self.back, methods=["GET"]),
             Route("/sign-out", self.sign_out, methods=["POST"]),
         ]
 
     def index(self) -> Response:
-        return HTMLResponse(self._index, headers=SAFE_PAGE_HEADERS)
+        return self._answer("index.html")
 
     def outages(self) -> Response:
-        return HTMLResponse(self._outages, headers=SAFE_PAGE_HEADERS)
+        return self._answer("outages.html")
 
     def failed_jobs(self) -> Response:
-        return HTMLResponse(self._failed_jobs, headers=SAFE_PAGE_HEADERS)
+        return self._answer("failed-jobs.html")
 
     def broadcasts(self) -> Response:
-        return HTMLResponse(self._broadcasts, headers=SAFE_PAGE_HEADERS)
+        return self._answer("broadcasts-page.html")
 
     def compose(self) -> Response:
-        return HTMLResponse(self._compose, headers=SAFE_PAGE_HEADERS)
+        return self._answer("compose.html")
+
+    async def catalogue(self, request: Request) -> Response:
+        """What the scripts of pages are said by."""
+        language = request.path_params["language"]
+        if language not in available():
+            return _refused(404, "there are no texts in this language")
+        script = self._scripts.get(language)
+        if script is None:
+            script = await asyncio.to_thread(catalogue_script, language, texts_of_all_scripts())
+            self._scripts[language] = script
+        headers = {**_SAFE, "Cache-Control": "no-cache", "ETag": script.tag}
+        if request.headers.get("If-None-Match") == script.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(script.body, media_type="text/javascript", headers=headers)
 
     def asks_to_sign_in(self, error: str = "", status: int = 401, **headers: str) -> Response:
         """error -- one sentence, where the last try was in vain."""
-        error = error or ("" if self._access.has_token else _NOBODY_CAN)
-        page = self._sign_in.replace(ERROR_MARK, escape(error))
+        error = error or ("" if self._access.has_token else gettext(_NOBODY_CAN))
+        page = self._html("sign-in.html").replace(ERROR_MARK, escape(error))
         return HTMLResponse(page, status_code=status, headers={**SAFE_PAGE_HEADERS, **headers})
 
     async def sign_in(self, request: Request) -> Response:
         if not self._access.has_token:
             return self.asks_to_sign_in()
         if is_cross_origin(request):
-            return self.asks_to_sign_in("That came from a page of another address.", 403)
+            return self.asks_to_sign_in(gettext("That came from a page of another address."), 403)
         turn = await self._access.turn(request)
         if turn is None:
-            return self.asks_to_sign_in("Too many wrong tokens. Wait a minute.", 429, **{"Retry-After": "60"})
+            error = gettext("Too many wrong tokens. Wait a minute.")
+            return self.asks_to_sign_in(error, 429, **{"Retry-After": "60"})
         body = await read_body(request, BODY_BYTES_MAX)
         fields = parse_qs((body or b"").decode(errors="replace"), max_num_fields=10)
         token, name = (fields.get(field, [""])[0] for field in ("token", "name"))
         try:
             session = await self._access.sign_in(request, token, name)
         except redis.RedisError:
-            return self.asks_to_sign_in(
-                "Redis does not answer, so codes cannot be checked. OPS_TOKEN can.", 503
-            )
+            error = gettext("Redis does not answer, so codes cannot be checked. OPS_TOKEN can.")
+            return self.asks_to_sign_in(error, 503)
         if session is None:
             log.warning("sign_in_refused", address=address_of(request))
-            return self.asks_to_sign_in("That is neither the operators' token nor a code that is still good.")
+            return self.asks_to_sign_in(
+                gettext("That is neither the operators' token nor a code that is still good.")
+            )
         turn.was_right()
         log.info("signed_in", actor=session.name, telegram_id=session.telegram_id)
         return _to_page(request)
@@ -156,13 +194,16 @@ class Page:
 
     async def act(self, request: Request) -> Response:
         if not self._access.has_token:
-            return _refused(403, TO_ACT)
+            return _refused(403, gettext(TO_ACT))
         operator = self._access.operator(request)
         if operator is None:
-            return _refused(401, "expected a session, or the header Authorization: Bearer <OPS_TOKEN>")
+            return _refused(
+                401, gettext("expected a session, or the header Authorization: Bearer <OPS_TOKEN>")
+            )
         if not is_own_page(request, operator):
             return _refused(
-                403, "expected the X-CSRF-Token of this session, and no other address's page to send it"
+                403,
+                gettext("expected the X-CSRF-Token of this session, and no other address's page to send it"),
             )
         body = await read_body(request, BODY_BYTES_MAX)
         order = _order(body)
@@ -180,14 +221,16 @@ class Page:
         except (NoSuchWorker, WouldLeaveAlone) as refused:
             return _refused(409, str(refused))
         except ActionConflict:
-            return _refused(409, "this id came before, with another order")
+            return _refused(409, gettext("this id came before, with another order"))
         except NoRoom:
-            return _refused(503, "no more jobs can be taken now; nothing was changed")
+            return _refused(503, gettext("no more jobs can be taken now; nothing was changed"))
         except (redis.RedisError, TimeoutError) as error:
             log.warning("order_failed", error=type(error).__name__)
             return _refused(
                 503,
-                "Redis does not answer, so nobody knows whether it took effect; the same order again does no harm",
+                gettext(
+                    "Redis does not answer, so nobody knows whether it took effect; the same order again does no harm"
+                ),
             )
         log.info(
             "ordered", actor=operator.actor, action=order["action"], target=order["target"], state=taken.state
@@ -198,8 +241,9 @@ class Page:
 
     async def _taken(self, operator: Operator, *, action_id: str, action: str, target: str) -> Accepted:
         loop = asyncio.get_running_loop()
+        speaking = copy_context().run  # what is said there is in the language of here
         ordering = loop.run_in_executor(
-            self._threads, self._actions.take, action_id, operator.actor, action, target
+            self._threads, speaking, self._actions.take, action_id, operator.actor, action, target
         )
         return await asyncio.wait_for(ordering, ORDER_SECONDS_MAX)
 
@@ -212,10 +256,10 @@ def _order(body: bytes | None) -> dict[str, str] | str:
         given = None
     expected = {"id": "action_id", "action": "action", "target": "target"}
     if not isinstance(given, dict) or given.keys() != expected.keys():
-        return "expected a JSON object with id, action and target"
+        return gettext("expected a JSON object with id, action and target")
     wrong = [name for name in expected if not isinstance(given[name], str)]
     if wrong:
-        return f"{wrong[0]}: expected a text"
+        return gettext("{field}: expected a text", field=wrong[0])
     return {field: given[name] for name, field in expected.items()}
 
 

@@ -1,8 +1,21 @@
-"""The language of a page for everybody: the first that the reader's browser asks for and there are texts in."""
+"""The language of each answer. Of somebody who signed in through Telegram it is theirs, as in the chat; of everybody
+else the first that their browser asks for and there are texts in. Programs are answered in English.
+"""
 
 from __future__ import annotations
 
-from ballast.texts import ENGLISH, negotiated
+import asyncio
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ballast.texts import ENGLISH, negotiated, speaking
+from ballast.texts.catalogues import CHAT, PAGE, sources
+from ballast.webhooks import PREFIX as WEBHOOKS
+from bot_frontend.web.access import Access
+
+_FOR_PROGRAMS = ("/health", "/metrics", "/db-", "/static/", f"{WEBHOOKS}/")
+"""Where nobody reads a page, whatever their browser asks for."""
 
 RANGES_MAX = 20
 """Of a header's languages so many are looked at; browsers name a handful."""
@@ -33,3 +46,39 @@ def _weight(parameters: str) -> float:
     except ValueError:
         return 0.0
     return weight if name.strip() == "q" and 0 <= weight <= 1 else 0.0
+
+
+class PageLanguage:
+    """What is said for an answer is in the language of whoever asked.
+
+    Their catalogues are read before, in a thread: that takes some tenths of a second the first time.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+        self._read = {ENGLISH}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_FOR_PROGRAMS):
+            await self._app(scope, receive, send)
+            return
+        language = self._language_of(Request(scope))
+        if language not in self._read:
+            await asyncio.to_thread(_read_catalogues, language)
+            self._read.add(language)
+        with speaking(language):
+            await self._app(scope, receive, send)
+
+    def _language_of(self, request: Request) -> str:
+        if "Authorization" in request.headers:
+            return ENGLISH
+        operator = self._access.operator(request)
+        if operator is not None and operator.language is not None:
+            return operator.language
+        return accepted_language(request.headers.get("Accept-Language", ""))
+
+
+def _read_catalogues(language: str) -> None:
+    for source in sources((CHAT, PAGE)):
+        source.catalogue(language)

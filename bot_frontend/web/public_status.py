@@ -10,9 +10,11 @@ from html import escape
 from starlette.responses import HTMLResponse, Response
 
 from ballast.status.health import ServiceState, service_state
-from ballast.texts import gettext, gettext_noop, is_right_to_left, ngettext, speaking
+from ballast.texts import gettext, gettext_noop, ngettext, spoken
 from ballast.texts.formats import day, decimals
-from bot_frontend.web.page import SAFE_PAGE_HEADERS, STATIC
+from bot_frontend.web.page import SAFE_PAGE_HEADERS
+from bot_frontend.web.page_html import PageTemplate, translated
+from bot_frontend.web.page_scripts import STATIC
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.status import health_inputs
 from dbcore.breaker.outage_history import Uptime
@@ -50,31 +52,34 @@ _WORDS = {
 
 class PublicStatus:
     def __init__(self) -> None:
-        self._page = (STATIC / "public-status.html").read_text(encoding="utf-8")
+        self._template = PageTemplate((STATIC / "public-status.html").read_text(encoding="utf-8"))
+        self._translated: dict[str, str] = {}
+        """By language."""
 
-    def page(self, look: StatusSnapshot, now: float, language: str) -> Response:
-        """language -- of Ballast's catalogues, as `accepted_language` finds it."""
+    def page(self, look: StatusSnapshot, now: float) -> Response:
+        """In the language that is spoken."""
         state = ServiceState.UNKNOWN if look.seen_at is None else service_state(health_inputs(look, now))
         level, title, words = _WORDS[state]
         moment = datetime.fromtimestamp(now, UTC)
-        with speaking(language):
-            texts = {
-                "heading": gettext("Bot status"),
-                "title": gettext(title),
-                "words": gettext(words),
-                "uptime": gettext("Uptime"),
-                "as-of": gettext(
-                    "As of {time} UTC. Reload this page to look again.",
-                    time=f"{day(moment)} {moment:%H:%M:%S}",
-                ),
-            }
-            rows = _rows(look.history.uptimes)
-        page = self._page.replace("<!-- rows -->", rows).replace("<!-- level -->", level)
-        page = page.replace("<!-- lang -->", language.replace("_", "-"))
-        page = page.replace("<!-- dir -->", "rtl" if is_right_to_left(language) else "ltr")
+        texts = {
+            "title": gettext(title),
+            "words": gettext(words),
+            "as-of": gettext(
+                "As of {time} UTC. Reload this page to look again.",
+                time=f"{day(moment)} {moment:%H:%M:%S}",
+            ),
+        }
+        page = self._in_language().replace("<!-- rows -->", _rows(look.history.uptimes))
+        page = page.replace("<!-- level -->", level)
         for mark, text in texts.items():
             page = page.replace(f"<!-- {mark} -->", escape(text))
         return HTMLResponse(page, headers={**SAFE_PAGE_HEADERS, "Vary": "Accept-Language"})
+
+    def _in_language(self) -> str:
+        language = spoken()
+        if language not in self._translated:
+            self._translated[language] = translated(self._template)
+        return self._translated[language]
 
 
 def _rows(uptimes: tuple[Uptime, ...]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ballast.operators.books_rows import day_rows, sheet_rows
 from ballast.status.health import failures_in_a_row
+from ballast.texts import gettext
 from bot_frontend.web.snapshot import NOT_LOOKED_YET, StatusSnapshot
 from dbcore.money import plain_amount
 from dbcore.quota import QuotaState
@@ -290,9 +291,11 @@ def redis(look: StatusSnapshot, now: float) -> dict[str, Any]:
 
 def redis_error(look: StatusSnapshot, now: float) -> str | None:
     if look.redis_ok and not look.redis_answers(now):
-        return "the last look does not end"
+        return gettext("the last look does not end")
+    if look.redis_error == NOT_LOOKED_YET:
+        return gettext(NOT_LOOKED_YET)
     if look.redis_error is None and look.redis.stops_intake is not None:
-        return look.redis.stops_intake.words
+        return gettext(look.redis.stops_intake.words)
     return look.redis_error
 
 
@@ -302,8 +305,8 @@ def why_not_ready(look: StatusSnapshot, now: float) -> str | None:
         return None
     error = redis_error(look, now)
     if look.seen_at is None and look.redis_error == NOT_LOOKED_YET:
-        return "Redis was not looked at yet"
-    return error if look.redis_answers(now) else f"Redis does not answer ({error})"
+        return gettext("Redis was not looked at yet")
+    return error if look.redis_answers(now) else gettext("Redis does not answer ({error})", error=error)
 
 
 def _beats_are_refused(look: StatusSnapshot) -> bool:

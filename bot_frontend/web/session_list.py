@@ -17,6 +17,7 @@ from typing import cast
 import redis
 import structlog
 
+from ballast.chat.languages import Languages
 from ballast.operators.roles import Roles
 from dbcore.roles import Role
 from dbcore.settings import Settings
@@ -52,13 +53,23 @@ class Session:
 class SessionList:
     """Of one frontend. Raises nothing of Redis's but where it says so."""
 
-    def __init__(self, client: redis.Redis, roles: Roles, settings: Settings, seconds_max: float) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        roles: Roles,
+        languages: Languages,
+        settings: Settings,
+        seconds_max: float,
+    ) -> None:
         """seconds_max -- how long a session lasts."""
         self._redis = client
         self._roles = roles
+        self._languages = languages
         self._settings = settings
         self._seconds_max = seconds_max
         self._sessions: dict[str, Session] = {}
+        self._languages_read: dict[int, str] = {}
+        """By Telegram id."""
         self._unsaved: dict[str, Session] = {}
         self._read_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
@@ -75,6 +86,10 @@ class SessionList:
         if session.telegram_id is None:
             return Role.OWNER
         return self._roles.in_force(self._settings, reads=False).role_of(session.telegram_id)
+
+    def language_of(self, session: Session) -> str | None:
+        """That they read in the chat, as it was found out with the list; None of who signed in by OPS_TOKEN."""
+        return None if session.telegram_id is None else self._languages_read.get(session.telegram_id)
 
     async def begin(self, session: Session) -> None:
         self._sessions[session.id] = self._unsaved[session.id] = session
@@ -120,7 +135,9 @@ class SessionList:
         self._read_at = time.monotonic()
 
     def _exchange(self, unsaved: dict[str, Session]) -> dict[str, Session]:
-        """Write those that are not there yet, read all, and remove those that are over. And read who has which role."""
+        """Write those that are not there yet, read all, and remove those that are over. And read who has which role,
+        and who reads which language.
+        """
         self._roles.in_force(self._settings)
         for each in unsaved.values():
             self._redis.hset(KEY, each.id, json.dumps(asdict(each)))
@@ -129,4 +146,8 @@ class SessionList:
         over = [each.id for each in sessions if not self._is_current(each)]
         if over:
             self._redis.hdel(KEY, *over)
-        return {each.id: each for each in sessions if self._is_current(each)}
+        current = {each.id: each for each in sessions if self._is_current(each)}
+        people = {each.telegram_id for each in current.values() if each.telegram_id is not None}
+        self._languages.look_up(people)
+        self._languages_read = {each: self._languages.of(each) for each in people}
+        return current

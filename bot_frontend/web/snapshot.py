@@ -18,6 +18,7 @@ from ballast.reconciling.provider_record import Compared
 from ballast.reconciling.record import Record as Reconciliation
 from ballast.status.books_record import Books
 from ballast.status.health import DatabaseState, database_state, last_answered_at
+from ballast.texts import gettext_noop
 from bot_frontend.intake_health import IntakeHealth
 from bot_frontend.web.throughput import Throughput
 from dbcore.breaker import Event, FleetView
@@ -26,7 +27,7 @@ from dbcore.breaker.outage_history import OutageHistory
 from dbcore.quota import Forecast
 from dbcore.redis_condition import RedisCondition
 
-NOT_LOOKED_YET = "not looked yet"
+NOT_LOOKED_YET = gettext_noop("not looked yet")
 
 PROBES_MISSED_MAX = 3
 """After so many it is not known how the database is, unless it answered somebody since."""

@@ -1,4 +1,5 @@
-"""The JSON that the status page is drawn from. Pure; docs/endpoints.md lists every field.
+"""The JSON that the status page is drawn from, in words of the language that is spoken. Pure; docs/endpoints.md lists
+every field.
 
 Times are seconds since 1970 by this frontend's clock: what Redis keeps by its own is moved by what the two differ.
 """
@@ -10,6 +11,7 @@ from typing import Any
 import ballast
 from ballast.queueing import worker_drains
 from ballast.status.health import BREAKER_WORDS, HealthInputs, summarize
+from ballast.texts import gettext
 from bot_frontend.web import outage_report, reports
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.breaker.rules import BreakerLimits, BreakerState
@@ -171,7 +173,7 @@ def _breaker(look: StatusSnapshot, now: float) -> dict[str, Any]:
             "for_seconds": None,
             "next_probe_seconds": None,
             "paused_by": None,
-            "words": "unknown: no worker has followed one yet",
+            "words": gettext("unknown: no worker has followed one yet"),
             "processes_open": 0,
         }
     since = breaker.since or None
@@ -184,7 +186,7 @@ def _breaker(look: StatusSnapshot, now: float) -> dict[str, Any]:
         if breaker.until is None
         else round(max(0.0, breaker.until - look.by_redis_clock(now)), 3),
         "paused_by": breaker.paused_by,
-        "words": BREAKER_WORDS[breaker.state],
+        "words": gettext(BREAKER_WORDS[breaker.state]),
         # Beside the fleet's word: a process in trouble of its own stays out while the others go on.
         "processes_open": sum(
             engine.get("state") not in {BreakerState.CLOSED, BreakerState.DISABLED}

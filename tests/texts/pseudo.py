@@ -39,7 +39,7 @@ def plain_words(said: str) -> list[str]:
 def write(folder: Path) -> None:
     """The catalogue, into a folder for TEXTS_FOLDER."""
     catalog = Catalog()
-    for message in texts.extracted():
+    for message in (each for found in texts.extracted().values() for each in found):
         if not message.id:
             continue
         ids = (message.id,) if isinstance(message.id, str) else message.id

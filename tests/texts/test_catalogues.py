@@ -15,7 +15,7 @@ from babel.messages.pofile import read_po
 from ballast.chat.markup import plain_text
 from ballast.messages import Button
 from ballast.texts import LANGUAGES, available, gettext, negotiated, ngettext, own_name, said, speaking
-from ballast.texts.catalogues import CatalogueError, Source, is_right_to_left, use_folder
+from ballast.texts.catalogues import CatalogueError, Source, is_right_to_left, lookup_key, use_folder
 from bot_frontend import texts as frontend_texts
 from dbcore.roles import Role
 from dbcore.sentences import Sentence, sentence
@@ -35,14 +35,18 @@ def _no_folder_afterwards() -> Iterator[None]:
 
 
 @cache
-def extracted() -> Catalog:
+def extracted() -> dict[texts.Domain, Catalog]:
     """Of the code, which takes most of a second to read."""
     return texts.extracted()
 
 
-def messages(language: str) -> list[Message]:
-    with (texts.LOCALE / f"{language}.po").open("rb") as file:
-        return [message for message in read_po(file) if message.id]
+def messages(language: str, *domains: texts.Domain) -> list[Message]:
+    """Of all domains where none is given. What is not translated test_each_language_has_every_text... says."""
+    found: list[Message] = []
+    for domain in domains or texts.DOMAINS:
+        with domain.path(language).open("rb") as file:
+            found += [message for message in read_po(file) if message.id and texts.is_translated(message)]
+    return found
 
 
 def ids(message: Message) -> tuple[str, ...]:
@@ -60,8 +64,19 @@ def places(text: str) -> set[str]:
     return set(re.findall(r"\{(\w*)\}", text))
 
 
-def test_the_list_of_texts_is_that_of_the_code() -> None:
-    assert texts.written(extracted()) == texts.TEMPLATE.read_text(), "run `make texts`"
+each_domain = pytest.mark.parametrize("domain", texts.DOMAINS, ids=["chat", "page", "cli"])
+
+
+@each_domain
+def test_the_list_of_texts_is_that_of_the_code(domain: texts.Domain) -> None:
+    assert texts.written(extracted()[domain]) == domain.template.read_text(), "run `make texts`"
+
+
+def test_no_text_is_in_two_catalogues() -> None:
+    keys = [
+        texts.text_id(message) for domain in texts.DOMAINS for message in extracted()[domain] if message.id
+    ]
+    assert len(keys) == len({*keys})
 
 
 _NOT_IN_THE_CHAT = re.compile(r"/(web|cli|backups|moving)/|upgrade_check|status/health|__main__")
@@ -70,7 +85,7 @@ _SENTENCE = re.compile(r"[A-Z][a-z]*( \S+){2,}[.?!]\s*")
 
 @pytest.mark.parametrize("package", ["ballast", "bot_frontend", "workers"])
 def test_each_sentence_in_code_that_speaks_in_the_chat_is_in_the_catalogues(package: str) -> None:
-    known = {each for message in extracted() for each in ids(message)}
+    known = {each for catalog in extracted().values() for message in catalog for each in ids(message)}
     for path in sorted((texts.ROOT / package).rglob("*.py")):
         if _NOT_IN_THE_CHAT.search(str(path)):
             continue
@@ -84,24 +99,24 @@ def test_each_sentence_in_code_that_speaks_in_the_chat_is_in_the_catalogues(pack
         assert {text for text in found if _SENTENCE.fullmatch(text)} <= known, path
 
 
+@each_domain
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_each_catalogue_is_as_make_texts_writes_it(language: str) -> None:
-    path = texts.LOCALE / f"{language}.po"
-    assert texts.written(texts.updated(path, extracted()), language) == path.read_text()
+def test_each_catalogue_is_as_make_texts_writes_it(domain: texts.Domain, language: str) -> None:
+    catalog = texts.updated(domain, language, extracted()[domain], texts.translations(language))
+    assert texts.written(catalog, language) == domain.path(language).read_text()
 
 
+@each_domain
 @pytest.mark.parametrize("language", TRANSLATED)
-def test_each_language_has_every_text_with_all_its_plural_forms(language: str) -> None:
-    catalogue = Source(texts.LOCALE).catalogue(language)
+def test_each_language_has_every_text_with_all_its_plural_forms(domain: texts.Domain, language: str) -> None:
+    catalogue = Source(domain.folder).catalogue(language)
     everything = {
-        (message.context, message.id if isinstance(message.id, str) else message.id[0])
-        for message in extracted()
-        if message.id
+        lookup_key(text, context)
+        for context, text in (texts.text_id(message) for message in extracted()[domain] if message.id)
     }
-    had = {key if isinstance(key, tuple) else (None, key) for key in catalogue.texts}
-    assert everything - had == set()
+    assert everything - catalogue.texts.keys() == set()
     numbers = {catalogue.plural(count) for count in range(1_001)}
-    for message in messages(language):
+    for message in messages(language, domain):
         assert not message.fuzzy, message.id
         if not isinstance(message.id, str):
             assert {*range(len(forms(message)))} == numbers, message.id

@@ -1,51 +1,61 @@
 // Eight things in one glance, each with a state, a word and how old it is.
 
 import { $, fill, icon, mark, rows } from "/static/dom.js";
-import { ago, count, counted, duration, fine, moments, older, plain } from "/static/words.js";
+import { gettext, ngettext, noop } from "/static/texts.js";
+import { ago, duration, fine, listed, moments, older, reason, redisTroubles } from "/static/words.js";
 
 const HOLDS_BACK = ["open", "half_open"];
 
+const NAMES = {
+  database: noop("Database"),
+  redis: noop("Redis"),
+  telegram: noop("Telegram"),
+  workers: noop("Workers"),
+  jobs: noop("Jobs"),
+  answers: noop("Answers"),
+  "failed-jobs": noop("Failed jobs"),
+  broadcasts: noop("Broadcasts"),
+};
+
+const CARDS = {
+  database: "database", redis: "links", telegram: "links", workers: "workers", jobs: "jobs", answers: "jobs", "failed-jobs": "failed", broadcasts: "broadcasts",
+};
+
 const DATABASE = {
-  ok: ["ok", "Answers"],
-  reachable: ["ok", "Reachable"],
-  unavailable: ["down", "No answer"],
-  unknown: ["unknown", "Not probed yet"],
+  ok: ["ok", noop("Answers")],
+  reachable: ["ok", noop("Reachable")],
+  unavailable: ["down", noop("No answer")],
+  unknown: ["unknown", noop("Not probed yet")],
 };
 
 // What the frontend knows by itself; all else is from Redis.
-const BESIDE_REDIS = ["Redis", "Telegram"];
+const BESIDE_REDIS = ["redis", "telegram"];
 
-// Says of each tile's card the same.
+// Says of each tile's card the same: where two tiles are for one, in words that name what they are of.
 export function showSignals(status, elapsed) {
-  const signals = [
-    database(status, elapsed), redis(status, elapsed), telegram(status, elapsed), workers(status, elapsed),
-    waiting(status, elapsed), answers(status), deadLetters(status), broadcasts(status),
-  ];
+  const signals = Object.entries({
+    database: database(status, elapsed), redis: redis(status, elapsed), telegram: telegram(status, elapsed), workers: workers(status, elapsed),
+    jobs: waiting(status, elapsed), answers: answers(status), "failed-jobs": deadLetters(status), broadcasts: broadcasts(status),
+  });
   rows($("signals"), signals, {
     template: "signal-row",
-    key: (signal) => signal.name,
-    show: (element, { name, state, value, detail }) => {
+    key: ([id]) => id,
+    show: (element, [id, { state, value, detail }]) => {
       const link = element.firstElementChild;
-      mark(link, "href", `#card-${CARD[name]}`);
+      mark(link, "href", `#card-${CARDS[id]}`);
       mark(link, "data-state", state);
-      link.classList.toggle("past", !status.redis.ok && !BESIDE_REDIS.includes(name));
-      mark(link, "data-testid", `signal-${name.toLowerCase().replace(" ", "-")}`);
+      link.classList.toggle("past", !status.redis.ok && !BESIDE_REDIS.includes(id));
+      mark(link, "data-testid", `signal-${id}`);
       icon(element.querySelector("use"), state);
-      fill(element, { name, value, detail });
+      fill(element, { name: gettext(NAMES[id]), value, detail });
     },
   });
   // Answers that are slow are no trouble yet, as in the verdict.
-  const isTrouble = ({ name, state }) => name !== "Answers" || state === "down";
-  return signals.map((signal) => ({ card: CARD[signal.name], state: isTrouble(signal) ? signal.state : "ok", words: inCard(signal) }));
-}
-
-const CARD = {
-  Database: "database", Redis: "links", Telegram: "links", Workers: "workers", Jobs: "jobs", Answers: "jobs", "Failed jobs": "failed", Broadcasts: "broadcasts",
-};
-
-function inCard({ name, value }) {
-  const words = value.charAt(0).toLowerCase() + value.slice(1);
-  return ["Redis", "Telegram", "Answers"].includes(name) ? `${name} ${words}` : value;
+  const isTrouble = ([id, { state }]) => id !== "answers" || state === "down";
+  return signals.map((signal) => {
+    const [id, { state, value, inCard = value }] = signal;
+    return { card: CARDS[id], state: isTrouble(signal) ? state : "ok", words: inCard };
+  });
 }
 
 // Slower than this, and the tile says so.
@@ -54,58 +64,77 @@ const TOO_SLOW_SECONDS = 10;
 
 function database({ database, breaker, now }, elapsed) {
   const [state, value] = DATABASE[database.state];
-  const since = breaker.since === null ? "" : `for ${duration(now + elapsed - breaker.since)}`;
-  if (breaker.state === "forced_open") return { name: "Database", state: "away", value: "Paused", detail: `by ${breaker.paused_by ?? "an operator"} ${since}` };
+  const since = breaker.since === null ? null : duration(now + elapsed - breaker.since);
+  if (breaker.state === "forced_open") return { state: "away", value: gettext("Paused"), detail: paused(breaker.paused_by, since) };
   // What the last probe before it took says nothing of an outage.
   if (HOLDS_BACK.includes(breaker.state)) {
-    return { name: "Database", state: "down", value: breaker.reason === "storage" ? "Read-only" : "No answer", detail: `${plain(breaker.reason ?? "")} ${since}`.trim() };
+    return { state: "down", value: breaker.reason === "storage" ? gettext("Read-only") : gettext("No answer"), detail: held(breaker.reason, since) };
   }
   const when = ago(older(database.probe_age_seconds, elapsed));
   // Somebody else was answered since: both are so, and the one would look like the other's mistake.
-  if (state === "ok" && database.probe_ok === false) return { name: "Database", state, value, detail: `but its last probe failed ${when}` };
-  const probed = database.probe_age_seconds === null ? "no probe yet" : `probed ${when}`;
-  const latency = database.probe_ok && database.latency_ms !== null ? `${fine(database.latency_ms)} ms, ` : "";
-  const failure = database.probe_ok === false && database.probe_kind ? `${database.probe_kind}, ` : "";
-  return { name: "Database", state, value, detail: latency + failure + probed };
+  if (state === "ok" && database.probe_ok === false) return { state, value: gettext(value), detail: gettext("but its last probe failed {when}", { when }) };
+  const details = [
+    database.probe_ok && database.latency_ms !== null ? gettext("{milliseconds} ms", { milliseconds: fine(database.latency_ms) }) : null,
+    database.probe_ok === false && database.probe_kind ? reason(database.probe_kind) : null,
+    database.probe_age_seconds === null ? gettext("no probe yet") : gettext("probed {when}", { when }),
+  ];
+  return { state, value: gettext(value), detail: listed(details.filter(Boolean)) };
+}
+
+function paused(operator, since) {
+  if (since === null) return operator === null ? gettext("by an operator") : gettext("by {operator}", { operator });
+  return operator === null ? gettext("by an operator for {duration}", { duration: since }) : gettext("by {operator} for {duration}", { operator, duration: since });
+}
+
+function held(code, since) {
+  if (since === null) return code === null ? "" : reason(code);
+  return code === null ? gettext("for {duration}", { duration: since }) : gettext("{reason} for {duration}", { reason: reason(code), duration: since });
 }
 
 function redis({ redis, age_seconds }, elapsed) {
-  const troubles = redis.troubles.join(", ").replaceAll("_", " ");
-  if (redis.ok && troubles) return { name: "Redis", state: "degraded", value: "Not safe", detail: troubles };
-  if (redis.ok) return { name: "Redis", state: "ok", value: "Answers", detail: `asked ${ago(older(age_seconds, elapsed))}` };
-  if (troubles) return { name: "Redis", state: "down", value: "Refuses writes", detail: troubles };
-  return { name: "Redis", state: "down", value: "No answer", detail: `${redis.error}, ${age_seconds === null ? "never seen" : `seen ${ago(older(age_seconds, elapsed))}`}` };
+  const troubles = redisTroubles(redis.troubles);
+  if (redis.ok && troubles) return { state: "degraded", value: gettext("Not safe"), inCard: gettext("Redis not safe"), detail: troubles };
+  if (redis.ok) {
+    const detail = gettext("asked {when}", { when: ago(older(age_seconds, elapsed)) });
+    return { state: "ok", value: gettext("Answers"), inCard: gettext("Redis answers"), detail };
+  }
+  if (troubles) return { state: "down", value: gettext("Refuses writes"), inCard: gettext("Redis refuses writes"), detail: troubles };
+  const seen = age_seconds === null ? gettext("never seen") : gettext("seen {when}", { when: ago(older(age_seconds, elapsed)) });
+  return { state: "down", value: gettext("No answer"), inCard: gettext("Redis does not answer"), detail: listed([redis.error, seen]) };
 }
 
+const BY_MODE = { polling: noop("by polling"), webhook: noop("by webhook") };
+
 function telegram({ telegram }, elapsed) {
-  const state = telegram.ok === null ? "unknown" : telegram.ok ? "ok" : "degraded";
-  const heard = `heard ${ago(older(telegram.age_seconds, elapsed))}`;
-  if (telegram.ok === false) return { name: "Telegram", state, value: "Trouble", detail: `${telegram.error}, ${heard}` };
-  const value = telegram.ok ? (telegram.mode === "polling" ? "Connected" : "Connected") : "Nothing heard yet";
-  return { name: "Telegram", state, value, detail: telegram.ok ? heard : `by ${telegram.mode}` };
+  const heard = gettext("heard {when}", { when: ago(older(telegram.age_seconds, elapsed)) });
+  if (telegram.ok === null) {
+    const detail = telegram.mode in BY_MODE ? gettext(BY_MODE[telegram.mode]) : gettext("not connected yet");
+    return { state: "unknown", value: gettext("Nothing heard yet"), inCard: gettext("nothing heard of Telegram yet"), detail };
+  }
+  if (telegram.ok) return { state: "ok", value: gettext("Connected"), inCard: gettext("Telegram connected"), detail: heard };
+  return { state: "degraded", value: gettext("Trouble"), inCard: gettext("trouble with Telegram"), detail: listed([telegram.error, heard]) };
 }
 
 function workers({ workers, age_seconds }, elapsed) {
-  const beat = workers.length ? Math.max(...workers.map((worker) => worker.beat_age_seconds)) : null;
+  if (age_seconds === null) return { state: "unknown", value: gettext("Unknown"), detail: "" };
+  if (!workers.length) return { state: "down", value: gettext("None"), detail: gettext("no jobs are being done") };
   const busy = workers.reduce((sum, worker) => sum + worker.doing.length, 0);
+  const when = ago(older(Math.max(...workers.map((worker) => worker.beat_age_seconds)), elapsed));
   return {
-    name: "Workers",
-    state: age_seconds === null ? "unknown" : workers.length ? "ok" : "down",
-    value: workers.length ? counted(workers.length, "process", "processes") : age_seconds === null ? "Unknown" : "None",
-    detail: age_seconds === null ? "" : workers.length ? `${counted(busy, "job", "jobs")} running, last heartbeat ${ago(older(beat, elapsed))}` : "no jobs are being done",
+    state: "ok",
+    value: ngettext("{count} process", "{count} processes", workers.length),
+    detail: ngettext("{count} job running, last heartbeat {when}", "{count} jobs running, last heartbeat {when}", busy, { when }),
   };
 }
 
 function waiting({ inbox, queues }, elapsed) {
-  const unattended = queues.filter((queue) => queue.length && !queue.attended);
+  const unattended = queues.filter((queue) => queue.length && !queue.attended).map((queue) => queue.name);
   const isTrouble = unattended.length || inbox.held_back || inbox.overdue_seconds;
-  const state = inbox.size === null ? "unknown" : isTrouble ? "degraded" : "ok";
-  const oldest = inbox.size ? `oldest ${duration(older(inbox.oldest_seconds, elapsed))}` : inbox.size === 0 ? "no one is waiting" : "";
+  const oldest = inbox.size ? gettext("oldest {duration}", { duration: duration(older(inbox.oldest_seconds, elapsed)) }) : null;
   return {
-    name: "Jobs",
-    state,
-    value: inbox.size ? `${count(inbox.size)} waiting` : inbox.size === 0 ? "None waiting" : "Unknown",
-    detail: unattended.length ? `nobody takes ${unattended.map((queue) => queue.name).join(", ")}` : oldest,
+    state: inbox.size === null ? "unknown" : isTrouble ? "degraded" : "ok",
+    value: inbox.size ? ngettext("{count} waiting", "{count} waiting", inbox.size) : inbox.size === 0 ? gettext("None waiting") : gettext("Unknown"),
+    detail: unattended.length ? gettext("nobody takes {queues}", { queues: listed(unattended) }) : oldest ?? (inbox.size === 0 ? gettext("no one is waiting") : ""),
   };
 }
 
@@ -115,33 +144,37 @@ function speed(seconds) {
 
 function answers({ throughput }) {
   const { answer_p50_seconds: half, answer_p95_seconds: most, commands_per_minute: rate } = throughput;
-  const commands = fine(rate);
+  if (rate === null) return { state: "unknown", value: gettext("Not known yet"), inCard: gettext("answers not known yet"), detail: gettext("after a minute") };
+  const shown = fine(rate);
+  const commands = ngettext("{count} command a min", "{count} commands a min", shown === "1" ? 1 : rate, { count: shown });
+  const took = half === null ? null : { duration: moments(half) };
   return {
-    name: "Answers",
-    state: rate === null ? "unknown" : speed(most ?? half ?? 0),
-    value: half === null ? (rate === null ? "Not known yet" : "None recently") : `in ${moments(half)}`,
-    detail: rate === null ? "after a minute" : `${most === null ? "" : `95% in ${moments(most)}, `}${commands} ${commands === "1" ? "command" : "commands"} a min`,
+    state: speed(most ?? half ?? 0),
+    value: took === null ? gettext("None recently") : gettext("in {duration}", took),
+    inCard: took === null ? gettext("no answers recently") : gettext("answers in {duration}", took),
+    detail: most === null ? commands : listed([gettext("95% in {duration}", { duration: moments(most) }), commands]),
   };
 }
 
-function deadLetters({ dead_letters: letters }) {
-  const { open } = letters;
-  return {
-    name: "Failed jobs",
-    state: open === null ? "unknown" : open ? "degraded" : "ok",
-    value: open === null ? "Unknown" : open ? `${count(open)} open` : "None",
-    detail: open ? "they need you" : open === 0 ? "no failed jobs" : "not read from the database yet",
-  };
+function deadLetters({ dead_letters: { open } }) {
+  if (open === null) return { state: "unknown", value: gettext("Unknown"), detail: gettext("not read from the database yet") };
+  if (open === 0) return { state: "ok", value: gettext("None"), detail: gettext("no failed jobs") };
+  return { state: "degraded", value: ngettext("{count} open", "{count} open", open), detail: gettext("they need you") };
 }
 
-function broadcasts({ broadcasts }) {
-  const sending = broadcasts.items.filter((item) => item.status === "sending").length;
-  const halted = broadcasts.items.filter((item) => item.status === "halted").length;
-  const stuck = broadcasts.stuck.length;
+function broadcasts({ broadcasts: { age_seconds, items, stuck } }) {
+  if (age_seconds === null) {
+    return { state: stuck.length ? "degraded" : "unknown", value: gettext("Unknown"), detail: gettext("not read from the database yet") };
+  }
+  const halted = items.filter((item) => item.status === "halted").length;
+  if (stuck.length || halted) {
+    const value = stuck.length ? ngettext("{count} stuck", "{count} stuck", stuck.length) : ngettext("{count} stopped", "{count} stopped", halted);
+    return { state: "degraded", value, detail: gettext("see below") };
+  }
+  const sending = items.filter((item) => item.status === "sending").length;
   return {
-    name: "Broadcasts",
-    state: stuck || halted ? "degraded" : broadcasts.age_seconds === null ? "unknown" : "ok",
-    value: broadcasts.age_seconds === null ? "Unknown" : stuck ? `${count(stuck)} stuck` : halted ? `${count(halted)} stopped` : sending ? `${count(sending)} sending` : "None sending",
-    detail: broadcasts.age_seconds === null ? "not read from the database yet" : stuck || halted ? "see below" : broadcasts.items.length ? counted(broadcasts.items.length, "is listed", "are listed") : "none recently",
+    state: "ok",
+    value: sending ? ngettext("{count} sending", "{count} sending", sending) : gettext("None sending"),
+    detail: items.length ? ngettext("{count} is listed", "{count} are listed", items.length) : gettext("none recently"),
   };
 }

@@ -1,6 +1,8 @@
 // What a page shows, as the frontend sends it: events with the parts that changed. It connects again by itself, and knows since
 // when it has heard nothing.
 
+import { gettext } from "/static/texts.js";
+
 const SILENT_MS = 10_000;
 const BACK_OFF_MS_MAX = 10_000;
 const STALE_SECONDS = 5;
@@ -32,11 +34,15 @@ export class Stream {
     return this.failures >= FAILURES_TO_BE_LOST || this.isSignedOut;
   }
 
+  get isLive() {
+    return this.isOpen && this.elapsed < STALE_SECONDS;
+  }
+
   // How fresh what is shown can be, in words.
   get contact() {
-    if (this.isLost) return "Not connected";
-    if (this.isOpen && this.elapsed < STALE_SECONDS) return "Live";
-    return this.retryMs && !this.failures ? `Every ${this.retryMs / 1000} s` : "Connecting…";
+    if (this.isLost) return gettext("Not connected");
+    if (this.isLive) return gettext("Live");
+    return this.retryMs && !this.failures ? gettext("Every {seconds} s", { seconds: this.retryMs / 1000 }) : gettext("Connecting…");
   }
 
   // goesOn -- the frontend ended a stream in order, to look anew at who asks.
