@@ -26,6 +26,7 @@ _OURS = (gettext_noop("set, not shown"), gettext_noop("default"), gettext_noop("
 @as_json
 def outages(*, limit: int, as_json: bool) -> None:
     """List the times in which calls to the database were held back, the newest first, and the uptime."""
+    from ballast.cli.breaker_text import described_outage
     from dbcore.breaker import outage_history, override
     from dbcore.errors import DatabaseAway
     from dbcore.redis_client import connect_redis
@@ -53,7 +54,7 @@ def outages(*, limit: int, as_json: bool) -> None:
     for line in labelled(map(_uptime, history.uptimes), least=26):
         click.echo(line)
     for outage in found:
-        click.echo(override.described_outage(outage, history.now))
+        click.echo(described_outage(outage, history.now))
     if not found:
         click.echo(gettext("no outage or pause is known"))
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from ballast.cli.commands import Command, require_extra
+from ballast.cli.commands import Process, require_extra
 from ballast.queueing.queues import QUEUES, WORKERS
 from ballast.texts import gettext
 
 
-class _CeleryCommand(Command):
+class _CeleryCommand(Process):
     """Has options of its own, and hands on those after `--`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -70,7 +70,7 @@ _celery_options = click.argument(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Process)
 def frontend() -> None:
     """Take updates from Telegram, and serve the operators' pages."""
     from bot_frontend.__main__ import main
@@ -153,7 +153,7 @@ def flower(*, address: str | None, port: int | None, celery_options: tuple[str, 
 
 
 @click.command(
-    cls=Command,
+    cls=Process,
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )

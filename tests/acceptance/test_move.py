@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from dbcore.ledger.audit import audit, report
+from ballast.cli.audit_text import report
+from dbcore.ledger.audit import audit
 from dbcore.moving import record, whereabouts
 from dbcore.moving.record import MoveState
 from devstack.postgres import ROLE, EmbeddedPostgres, query
