@@ -43,7 +43,7 @@ class NoInbox(Inbox):
                     offer.envelope.model_dump_json(),
                     queue_of(offer.envelope.kind),
                     offer.envelope.kind,
-                    place="",
+                    sequence="",
                 ),
             )
             for offer in offers

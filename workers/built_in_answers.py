@@ -18,7 +18,7 @@ from dbcore.errors import UsageError
 from dbcore.outcomes import RejectionReason
 from workers import handlers
 from workers.celery import app
-from workers.work import AsyncStep, Work
+from workers.task_context import AsyncStep, TaskContext
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -27,42 +27,42 @@ _DATABASES: tuple[Database, ...] = ("none", "read", "write")
 """Each needs what the ones before it need."""
 
 
-def built_in_of(handler: Handler, work: Work[Job]) -> Callable[[Job | None], BuiltInAnswer] | None:
+def built_in_of(handler: Handler, task: TaskContext[Job]) -> Callable[[Job | None], BuiltInAnswer] | None:
     """What `ctx.built_in` calls; None if the handler replaces nothing."""
     if handler.declared is not None:
-        return partial(_do_own_job, work)
+        return partial(_do_own_job, task)
     periodic = INSTALLED.periodic.get(handler.kind)
     if periodic is None or periodic.replaces is None:
         return None
-    task = app.tasks[SCHEDULED[periodic.replaces].task]
+    periodic_task = app.tasks[SCHEDULED[periodic.replaces].task]
 
     def run(job: Job | None) -> BuiltInAnswer:
         if job is not None:
             raise UsageError(f"{handler.kind}: a periodic job has no fields: say ctx.built_in()")
-        task()
+        periodic_task()
         return BuiltInAnswer(None, [])
 
     return run
 
 
-def _do_own_job(work: Work[Job], job: Job | None) -> BuiltInAnswer:
-    if job is not None and type(job) is not type(work.job):
-        raise UsageError(f"ctx.built_in: expected a {type(work.job).__name__}, got {type(job).__name__}")
-    declared, needed = INSTALLED.handlers[work.job.kind].database, JOBS[type(work.job)].database
+def _do_own_job(task: TaskContext[Job], job: Job | None) -> BuiltInAnswer:
+    if job is not None and type(job) is not type(task.job):
+        raise UsageError(f"ctx.built_in: expected a {type(task.job).__name__}, got {type(job).__name__}")
+    declared, needed = INSTALLED.handlers[task.job.kind].database, JOBS[type(task.job)].database
     if _DATABASES.index(declared) < _DATABASES.index(needed):
         raise UsageError(
-            f"{work.job.kind} is declared with database={declared!r}: ctx.built_in needs database={needed!r}"
+            f"{task.job.kind} is declared with database={declared!r}: ctx.built_in needs database={needed!r}"
         )
     try:
-        own = work if job is None else replace(work, job=checked(job))
+        own = task if job is None else replace(task, job=checked(job))
     except JobInvalid as invalid:
         raise UsageError(f"ctx.built_in: {invalid}") from None
-    said = handlers.own_handler_of(work.job.kind).apply(own)
-    outcome = work.outcomes[-1] if work.outcomes else None
+    said = handlers.own_handler_of(task.job.kind).apply(own)
+    outcome = task.outcomes[-1] if task.outcomes else None
     if outcome is not None and outcome.reason is RejectionReason.KEY_REUSED:
         # What Ballast would say of it is that nothing was moved, which is not true of the attempt before.
         raise UsageError(
-            f"ctx.built_in: {work.job.kind} was done before with other fields: they must be the same in each attempt"
+            f"ctx.built_in: {task.job.kind} was done before with other fields: they must be the same in each attempt"
         )
     return BuiltInAnswer(outcome, said)
 

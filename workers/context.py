@@ -1,7 +1,8 @@
 """What a worker process has: an engine synced with the fleet, a Redis client, a reply sender, a heartbeat.
 
 Made after the fork and never shared across one: a connection or an event loop that two processes hold belongs to
-neither. A task has it as `task.context`, a job as `Work.worker`; whatever they call gets it, or what it needs of it.
+neither. A Celery task has it as `task.context`, a job as `TaskContext.worker`; whatever they call gets it, or what it
+needs of it.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ from workers.giving_back import (
 )
 from workers.handlers import Handler
 from workers.operator_jobs import on_record
-from workers.replies import Answer, deliver
-from workers.work import AsyncStep, Work
+from workers.replies import JobReply, deliver
+from workers.task_context import AsyncStep, TaskContext
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -63,7 +63,7 @@ J = TypeVar("J", bound=Job)
 def execute(
     worker: WorkerContext,
     job_type: type[J],
-    apply: Callable[[Work[J]], list[Message] | AsyncStep],
+    apply: Callable[[TaskContext[J]], list[Message] | AsyncStep],
     task_id: str,
     queue: str,
     arguments: dict[str, Any],
@@ -93,13 +93,13 @@ def _round(
     queue: str,
     turn: Turn,
     job_id: str = "",
-    place: str = "",
+    sequence: str = "",
     handler: Handler | None = None,
 ) -> int:
     """Claim jobs in one step, and do them one after the other. Returns how many messages are left, 0 if it is not to go
     on.
 
-    job_id, place -- of the message that Celery handed out; none for a round that follows.
+    job_id, sequence -- of the message that Celery handed out; none for a round that follows.
     handler -- what does that job.
     """
     is_short = handler is None or handlers.is_short(handler.job_type.kind)
@@ -111,13 +111,13 @@ def _round(
         if job_id:  # before the claim, or the heartbeat might give back what was just claimed
             worker.in_flight.take(job_id, handler.job_type.kind if handler else "")
         try:
-            found = worker.inbox.take_over(job_id, queue=queue, place=place)
+            found = worker.inbox.take_over(job_id, queue=queue, sequence=sequence)
             if found is None:
                 found = worker.inbox.claim_many(
                     worker.owner,
                     job_id=job_id,
                     queue=queue,
-                    place=place,
+                    sequence=sequence,
                     more=more if _may_go_on(worker, queue) else 0,
                     tasks=tasks,
                 )
@@ -171,7 +171,7 @@ def _do(worker: WorkerContext, handler: Handler | None, claim: Claim) -> Databas
         try:
             log.debug("claimed", kind=claim.envelope.kind)
             outcome = _outcome_of(worker, handler, claim)
-            if isinstance(outcome, Answer):
+            if isinstance(outcome, JobReply):
                 worker.reply_sender.submit(lambda bot: deliver(bot, worker, claim, outcome))
                 answering = True
             elif outcome is not None and not isinstance(outcome, DatabaseAway):
@@ -185,7 +185,7 @@ def _do(worker: WorkerContext, handler: Handler | None, claim: Claim) -> Databas
 
 def _outcome_of(
     worker: WorkerContext, handler: Handler | None, claim: Claim
-) -> Answer | AsyncStep | DatabaseAway | None:
+) -> JobReply | AsyncStep | DatabaseAway | None:
     """Do what the record says is next. Where the job was given back instead: what it met of an unavailable database, or
     None.
     """
@@ -195,16 +195,16 @@ def _outcome_of(
         if failure is None and claim.deliveries > DELIVERIES_MAX:
             failure = f"parked after {DELIVERIES_MAX} deliveries that never finished"
         if failure is not None:
-            return Answer(record_failure(worker, envelope, failure))
+            return JobReply(record_failure(worker, envelope, failure))
         if claim.reply is not None:
-            return Answer.kept(claim.reply)
+            return JobReply.kept(claim.reply)
         if is_too_late(claim):
             failure = f"not done by its deadline: queued {claim.waited_ms / 1000:.0f} seconds ago"
-            return Answer(record_failure(worker, envelope, failure))
+            return JobReply(record_failure(worker, envelope, failure))
         handler = handler or handlers.handler_of(envelope.kind)
-        work = _work_of(worker, handler, claim)
-        result: list[Message] | AsyncStep = handler.apply(work)
-        return Answer(result, tuple(work.balances)) if isinstance(result, list) else result
+        task = _task_context(worker, handler, claim)
+        result: list[Message] | AsyncStep = handler.apply(task)
+        return JobReply(result, tuple(task.balances)) if isinstance(result, list) else result
     except Exception as error:  # noqa: BLE001  the edge of a job, logged there
         give_back(worker, claim, error, failure)
         return error if isinstance(error, DatabaseAway) else None
@@ -222,7 +222,7 @@ async def _run_step(bot: Bot | None, worker: WorkerContext, claim: Claim, step: 
         worker.in_flight.drop(claim.envelope.job_id)
         raise
     else:
-        await deliver(bot, worker, claim, Answer(messages))
+        await deliver(bot, worker, claim, JobReply(messages))
 
 
 def _do_together(worker: WorkerContext, waiting: deque[Claim], until: float) -> bool:
@@ -246,8 +246,8 @@ def _do_together(worker: WorkerContext, waiting: deque[Claim], until: float) -> 
             if len(part) < 2:
                 continue
             try:
-                works = [_work_of(worker, handler, claim) for claim in part]
-                results = handler.apply_many(works)
+                tasks = [_task_context(worker, handler, claim) for claim in part]
+                results = handler.apply_many(tasks)
             except Exception as error:  # noqa: BLE001  the edge of these jobs, logged here
                 if isinstance(error, SoftTimeLimitExceeded) or _is_outage(worker, kind, error):
                     for claim in part:
@@ -260,20 +260,20 @@ def _do_together(worker: WorkerContext, waiting: deque[Claim], until: float) -> 
                 middle = len(part) // 2
                 parts += [part[middle:], part[:middle]]
                 continue
-            for claim, work, result in zip(part, works, results, strict=True):
+            for claim, task, result in zip(part, tasks, results, strict=True):
                 waiting.remove(claim)
-                _conclude(worker, claim, work, result)
+                _conclude(worker, claim, task, result)
     return False
 
 
 def _conclude(
-    worker: WorkerContext, claim: Claim, work: Work[Any], result: list[Message] | Exception
+    worker: WorkerContext, claim: Claim, task: TaskContext[Any], result: list[Message] | Exception
 ) -> None:
     """One of several jobs that were done together: its answer goes out, or it is given back for what it met."""
     with _as_job(worker, claim):
         if not isinstance(result, Exception):
-            answer = Answer(result, tuple(work.balances))
-            worker.reply_sender.submit(partial(deliver, worker=worker, claim=claim, answer=answer))
+            reply = JobReply(result, tuple(task.balances))
+            worker.reply_sender.submit(partial(deliver, worker=worker, claim=claim, reply=reply))
             return
         try:
             give_back(worker, claim, result, None)
@@ -334,10 +334,10 @@ def _as_job(worker: WorkerContext, claim: Claim) -> Iterator[None]:
         yield
 
 
-def _work_of(worker: WorkerContext, handler: Handler, claim: Claim) -> Work[Any]:
+def _task_context(worker: WorkerContext, handler: Handler, claim: Claim) -> TaskContext[Any]:
     envelope = claim.envelope
     language, time_zone = _language_and_zone_of(worker, envelope)
-    return Work(
+    return TaskContext(
         job=handler.job_type.decode(envelope.fields),
         job_id=envelope.job_id,
         lane=envelope.lane,

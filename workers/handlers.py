@@ -13,9 +13,10 @@ from ballast.queueing.envelope import queue_of
 
 @dataclass(frozen=True)
 class Handler:
-    """apply -- from the job's `Work` to its answer, or to a step for the reply sender (work.py).
-    apply_many -- from the `Work` of several jobs to the answer of each, or to what that job alone would have raised. If
-        it raises, they are done again in halves, and what a transaction did for some of them is found by their keys.
+    """apply -- from the job's `TaskContext` to its answer, or to a step for the reply sender (task_context.py).
+    apply_many -- from the `TaskContext` of several jobs to the answer of each, or to what that job alone would have
+        raised. If it raises, they are done again in halves, and what a transaction did for some of them is found by
+        their keys.
     """
 
     job_type: type[Job]

@@ -194,10 +194,10 @@ def _is_the_inboxs(message: Any) -> bool:
 
 
 def _without_claim(raw: dict[str, Any]) -> dict[str, Any]:
-    place = raw["headers"]["place"]
-    if not isinstance(place, str):
+    sequence = raw["headers"]["place"]
+    if not isinstance(sequence, str):
         return raw
-    return {**raw, "headers": {**raw["headers"], "place": place.removesuffix(BEARERS_MARK)}}
+    return {**raw, "headers": {**raw["headers"], "place": sequence.removesuffix(BEARERS_MARK)}}
 
 
 class Channel(kombu_redis.Channel):

@@ -75,7 +75,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Answer:
+class JobReply:
     """The messages that end a job, in order.
 
     balances -- what the job knows of them; kept for when the database is unavailable.
@@ -85,7 +85,7 @@ class Answer:
     balances: tuple[BalanceSnapshot, ...] = ()
 
     @classmethod
-    def kept(cls, reply: str) -> Answer:
+    def kept(cls, reply: str) -> JobReply:
         """An answer that had to wait on its job's record. Its balances were noted when it began to wait."""
         return cls(from_json(reply))
 
@@ -93,18 +93,18 @@ class Answer:
         return to_json(self.messages)
 
 
-async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: Answer) -> None:
+async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, reply: JobReply) -> None:
     """Send what is still to be sent, then finish the job. Runs on the reply sender's loop."""
     envelope = claim.envelope
     pressing: asyncio.Task[bool] | None = None
     try:
-        if bot is None and len(answer.messages) > claim.sent:
-            await _until_written(partial(asyncio.to_thread, _requeue, worker, claim, answer, _NO_BOT))
+        if bot is None and len(reply.messages) > claim.sent:
+            await _until_written(partial(asyncio.to_thread, _requeue, worker, claim, reply, _NO_BOT))
             return
-        if _was_told_to_wait(envelope) and claim.sent == 0 and _can_take_place(envelope, answer):
-            answer = await asyncio.to_thread(_in_place_of_notice, worker, envelope, answer)
-        question = _question_that_closes(claim, answer)
-        messages = _as_new_messages(envelope, answer) if _is_late(claim) else answer.messages
+        if _was_told_to_wait(envelope) and claim.sent == 0 and _can_take_place(envelope, reply):
+            reply = await asyncio.to_thread(_in_place_of_notice, worker, envelope, reply)
+        question = _question_that_closes(claim, reply)
+        messages = _as_new_messages(envelope, reply) if _is_late(claim) else reply.messages
         if bot is not None and not any(message.toast for message in messages):
             pressing = _end_spinner(bot, worker, envelope)
         # Whether the message before is in its chat. None: a run of this job that died knew it.
@@ -118,7 +118,7 @@ async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: 
                 closed = reached is False or message.text == private_chat_closed()
                 text = private_chat_closed() if closed else perhaps_answered_in_private()
                 message = message.model_copy(update={"text": text})
-                answer = replace(answer, messages=[*messages[: position - 1], message, *messages[position:]])
+                reply = replace(reply, messages=[*messages[: position - 1], message, *messages[position:]])
             verdict = await _shown_to_presser(bot, worker, envelope, message) or await _send_in_turn(
                 bot, worker, message, reached=bool(reached), has_turn=message.chat_id == turn_in
             )
@@ -127,7 +127,7 @@ async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: 
             )
             # The asker has the answer in private. What the group is told of it must not hold up their next command.
             if must_wait and not (message.opens is not None and reached):
-                await _until_written(partial(asyncio.to_thread, _requeue, worker, claim, answer, verdict))
+                await _until_written(partial(asyncio.to_thread, _requeue, worker, claim, reply, verdict))
                 return
             reached = verdict.meaning in _MAY_BE_READ
             if verdict.message_id is not None:
@@ -141,11 +141,11 @@ async def deliver(bot: Bot | None, worker: WorkerContext, claim: Claim, answer: 
                 note = Note(envelope.job_id, "sent", position, next_chat)
                 noted = await _until_written(partial(worker.noting.do, note))
                 turn_in = next_chat if noted is not None and noted.has_turn else None
-        if _was_read_late(claim, answer) and not await _until_written(
-            partial(asyncio.to_thread, _restart_expiry, worker, claim, answer)
+        if _was_read_late(claim, reply) and not await _until_written(
+            partial(asyncio.to_thread, _restart_expiry, worker, claim, reply)
         ):
             return
-        answered = Answered(envelope.job_id, answer.balances, claim.claimed_at_ms)
+        answered = Answered(envelope.job_id, reply.balances, claim.claimed_at_ms)
         finish = await _until_written(partial(worker.finishing.do, answered))
         notice = None if finish is None else finish.notice
         log.info("job_done", job_id=envelope.job_id, kind=envelope.kind, message_ids=message_ids)
@@ -217,39 +217,39 @@ def _is_late(claim: Claim) -> bool:
     return claim.envelope.kind in TOLD_TO_WAIT and claim.waited_ms > 1000 * READ_SOON_SECONDS
 
 
-def _as_new_messages(envelope: Envelope, answer: Answer) -> list[Message]:
+def _as_new_messages(envelope: Envelope, reply: JobReply) -> list[Message]:
     """What was to replace a message of this chat comes below it instead."""
     return [
         message.model_copy(update={"edit_message_id": None})
         if message.chat_id == envelope.chat_id
         else message
-        for message in answer.messages
+        for message in reply.messages
     ]
 
 
-def _question_that_closes(claim: Claim, answer: Answer) -> Message | None:
+def _question_that_closes(claim: Claim, reply: JobReply) -> Message | None:
     """The edit that takes the buttons off the question that was pressed, where its result comes as a new message."""
     if not _is_late(claim) or claim.envelope.message_id is None:
         return None
-    first = answer.messages[0] if answer.messages else None
+    first = reply.messages[0] if reply.messages else None
     closes = first is not None and first.edit_message_id == claim.envelope.message_id and not first.buttons
     return first if closes else None
 
 
-def _was_read_late(claim: Claim, answer: Answer) -> bool:
+def _was_read_late(claim: Claim, reply: JobReply) -> bool:
     """Whether the answer is a question that had to wait for Telegram."""
     return (
         claim.reply is not None
         and claim.envelope.kind in _RESTART_EXPIRY
-        and any(message.buttons for message in answer.messages)
+        and any(message.buttons for message in reply.messages)
     )
 
 
-def _restart_expiry(worker: WorkerContext, claim: Claim, answer: Answer) -> bool:
+def _restart_expiry(worker: WorkerContext, claim: Claim, reply: JobReply) -> bool:
     """The time in which a question can be answered begins now that it can be read. False where the database does not
     answer: nothing is left of the job but this, and what its user presses meanwhile waits behind it.
     """
-    job_id, messages = claim.envelope.job_id, len(answer.messages)
+    job_id, messages = claim.envelope.job_id, len(reply.messages)
     try:
         _RESTART_EXPIRY[claim.envelope.kind](worker.engine, key=job_id)
     except DatabaseAway as away:
@@ -265,11 +265,11 @@ def _restart_expiry(worker: WorkerContext, claim: Claim, answer: Answer) -> bool
     return True
 
 
-def _can_take_place(envelope: Envelope, answer: Answer) -> bool:
+def _can_take_place(envelope: Envelope, reply: JobReply) -> bool:
     """Whether the answer can take the place of the message that told the user that their command is saved; not one that
     asks for something, for Telegram notifies nobody of an edit.
     """
-    first = answer.messages[0] if answer.messages else None
+    first = reply.messages[0] if reply.messages else None
     return (
         first is not None
         and not first.buttons
@@ -279,10 +279,10 @@ def _can_take_place(envelope: Envelope, answer: Answer) -> bool:
     )
 
 
-def _in_place_of_notice(worker: WorkerContext, envelope: Envelope, answer: Answer) -> Answer:
-    first, *others = answer.messages
+def _in_place_of_notice(worker: WorkerContext, envelope: Envelope, reply: JobReply) -> JobReply:
+    first, *others = reply.messages
     in_place = first.model_copy(update={"edit_message_id": worker.inbox.notice_of(envelope.job_id)})
-    return replace(answer, messages=[in_place, *others])
+    return replace(reply, messages=[in_place, *others])
 
 
 async def _note_notice(
@@ -377,7 +377,7 @@ async def send_one(bot: Bot, message: Message, *, reached: bool = True) -> SendR
     return verdict
 
 
-def _requeue(worker: WorkerContext, claim: Claim, answer: Answer, verdict: SendResult) -> None:
+def _requeue(worker: WorkerContext, claim: Claim, reply: JobReply, verdict: SendResult) -> None:
     """Telegram did not take it, or nobody knows: the answer waits on the record, and goes on as a reply, which needs
     no database. What may have arrived is sent again after ever longer waits, and not forever.
     """
@@ -393,10 +393,10 @@ def _requeue(worker: WorkerContext, claim: Claim, answer: Answer, verdict: SendR
         claim.envelope.job_id,
         worker.owner,
         delay_seconds=verdict.retry_after_seconds * 4 ** max(0, uncertain - 1),
-        reply=answer.to_json(),
+        reply=reply.to_json(),
         uncertain=uncertain,
         count_delivery=False,
-        balances=answer.balances,
+        balances=reply.balances,
         seen_at_ms=claim.claimed_at_ms,
     )
 

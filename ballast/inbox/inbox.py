@@ -24,7 +24,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     key:<key>     string what an operator's idempotency key stands for, for two days
     sequence      hash   queue -> the number of its last message
     claimed       hash   queue -> the highest number that was claimed
-    amnesty       string there while nobody is taken for dead, for Redis itself stood still
+    grace         string there while nobody is taken for dead, for Redis itself stood still
 
 and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers
 (ballast/chat/last_answers.py), who reads which language (ballast/chat/languages.py), and the counters
@@ -123,7 +123,7 @@ class Inbox(InboxOverview):
         self._leave = scripts.load("leave")
         self._late = scripts.load("late")
         self._taken_over: dict[str, str] = {}
-        """Jobs that were taken over, of which Redis does not know by whom yet, and the places of their messages."""
+        """Jobs that were taken over, of which Redis does not know by whom yet, and the sequences of their messages."""
 
     def accept(
         self,
@@ -172,25 +172,25 @@ class Inbox(InboxOverview):
             key: None if value is None else value.decode() for key, value in zip(keys, values, strict=True)
         }
 
-    def claim(self, job_id: str, owner: str, *, queue: str = "", place: str = "") -> Claim | None:
+    def claim(self, job_id: str, owner: str, *, queue: str = "", sequence: str = "") -> Claim | None:
         """Hold a job on behalf of a process; None where it is not to be done now (finished, held, not its turn).
 
-        queue, place -- of the message that brought it, where it says so.
+        queue, sequence -- of the message that brought it, where it says so.
         """
-        claims = self.claim_many(owner, job_id=job_id, queue=queue, place=place).claims
+        claims = self.claim_many(owner, job_id=job_id, queue=queue, sequence=sequence).claims
         return claims[0] if claims else None
 
-    def take_over(self, job_id: str, *, queue: str, place: str) -> Claims | None:
+    def take_over(self, job_id: str, *, queue: str, sequence: str) -> Claims | None:
         """Hold the job that was claimed in the step that recorded it, for whoever takes its message. This only reads,
         so it does not wait for the disk; the next beat writes down who holds the job. Of each message that bears a
         claim there is one, so nobody else takes the job over.
 
-        queue, place -- of the message. None if it bears no claim, or a claim that is over or nearly so: then the job is
-        to be claimed.
+        queue, sequence -- of the message. None if it bears no claim, or a claim that is over or nearly so: then the job
+        is to be claimed.
         """
-        if not place.endswith(BEARERS_MARK):
+        if not sequence.endswith(BEARERS_MARK):
             return None
-        number, asked_at = place.removesuffix(BEARERS_MARK), time.monotonic()
+        number, asked_at = sequence.removesuffix(BEARERS_MARK), time.monotonic()
         found = self._take_over(args=[job_id, number, queue, BEARER_LEASE_MS, TAKE_OVER_MS])
         if not found:
             return None
@@ -206,7 +206,7 @@ class Inbox(InboxOverview):
         *,
         job_id: str = "",
         queue: str = "",
-        place: str = "",
+        sequence: str = "",
         more: int = 0,
         tasks: Sequence[str] = (),
     ) -> Claims:
@@ -216,15 +216,15 @@ class Inbox(InboxOverview):
         step ends before a message that is not the inbox's, and before a job that was begun before: it may be what ended
         its process, and is left to be claimed by itself.
 
-        job_id, place -- of the message; none if only others are wanted.
+        job_id, sequence -- of the message; none if only others are wanted.
         more -- at most so many others.
         tasks -- what those may be of.
         """
-        if not (queue and place.removesuffix(BEARERS_MARK).isdecimal()):
-            place = ""
+        if not (queue and sequence.removesuffix(BEARERS_MARK).isdecimal()):
+            sequence = ""
         turn_until = time.monotonic() + TURN_SECONDS
         left, answers, changes = self._claim(
-            args=[owner, CLAIM_LEASE_MS, queue, job_id, place, min(more, BATCH_MAX), *tasks]
+            args=[owner, CLAIM_LEASE_MS, queue, job_id, sequence, min(more, BATCH_MAX), *tasks]
         )
         self.languages.note_changes(changes)
         return Claims(tuple(claim_of(answer, turn_until) for answer in answers), int(left))
@@ -299,8 +299,8 @@ class Inbox(InboxOverview):
         """Begin a dialogue for a held job, whose answer asks for something. False if it did so before: its user may
         have answered by now.
         """
-        place = self._taken_over.get(job_id, "")
-        return bool(self._ask(args=[job_id, owner, key, dialogue, APP_QUESTION_TTL_SECONDS, place]))
+        sequence = self._taken_over.get(job_id, "")
+        return bool(self._ask(args=[job_id, owner, key, dialogue, APP_QUESTION_TTL_SECONDS, sequence]))
 
     def note_sent(self, job_id: str, sent: int) -> None:
         """Remember how many messages of an answer are out, so that a replay does not send those again."""

@@ -37,13 +37,13 @@ class Dispatch:
 
     kind -- what carries on with it: its own kind, or `replies.deliver` once only the answer is left, which needs no
         database.
-    place -- its number in the queue, counted from the first message ever: messages are claimed in this order.
+    sequence -- its number in the queue, counted from the first message ever: messages are claimed in this order.
     """
 
     job_id: str
     queue: str
     kind: str
-    place: str
+    sequence: str
 
 
 @dataclass(frozen=True)

@@ -26,24 +26,23 @@ from typing import Any, cast
 import psycopg2
 from sqlalchemy import AssertionPool, Engine, NullPool, Pool, QueuePool, event
 from sqlalchemy.engine import Dialect, ExceptionContext
-from sqlalchemy.engine.base import OptionEngine
 from sqlalchemy.engine.characteristics import ConnectionCharacteristic
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
-from sqlalchemy.pool.base import _ConnectionRecord
 
 from dbcore.breaker.local import REASONS, Breaker, Permit, Refusal
 from dbcore.breaker.rules import KINDS
 from dbcore.errors import UsageError
 from dbcore.failures import FailureKind, Phase
-from dbcore.guard import deadline
+from dbcore.guard import deadline, sqlalchemy_internals
 from dbcore.guard.attempts import ClassifiedError, failure_of, failure_on
 from dbcore.guard.bounded_connects import bounded_connects
 from dbcore.guard.deadline import Deadline
 from dbcore.guard.engine import log_transition
 from dbcore.guard.liveness import PING_SECONDS_MAX, Liveness
 from dbcore.guard.sqlalchemy_errors import also_ours
+from dbcore.guard.sqlalchemy_internals import ConnectionRecord, RecordingPool
 from dbcore.moving import following
 
 OPTION = "statement_seconds"
@@ -84,8 +83,7 @@ def attach_engine(
     """
     if deadline.was_patched_too_late():
         raise UsageError("call gevent.monkey.patch_all() before dbcore is imported")
-    while isinstance(engine, OptionEngine):
-        engine = engine._proxied
+    engine = sqlalchemy_internals.engine_behind(engine)
     if engine.dialect.is_async:
         raise UsageError(
             f"an async engine cannot be attached, and this one uses {engine.dialect.driver}: do its work in plain "
@@ -112,9 +110,9 @@ def attach_engine(
         connect_seconds=connect_seconds,
         ping_after_idle_seconds=ping_after_idle_seconds,
     )
-    before: Any = engine.pool
-    pool: Pool = before.recreate()
-    pool._creator = attachment.connects_by(before._invoke_creator)
+    before = engine.pool
+    pool = before.recreate()
+    sqlalchemy_internals.set_creator(pool, attachment.connects_by(sqlalchemy_internals.creator_of(before)))
     pool.__class__ = _guarded(cast(Any, type(before)))
     cast(_GuardedPool, pool).attachment = attachment
     engine.pool = pool
@@ -337,7 +335,7 @@ def _takes_writes(connection: deadline.Connection) -> bool:
     )
 
 
-class _Record(_ConnectionRecord):
+class _Record(ConnectionRecord):
     """A place in the pool, with the connection that is in it."""
 
     def __init__(self, pool: _GuardedPool, connect: bool = True) -> None:
@@ -349,7 +347,8 @@ class _Record(_ConnectionRecord):
         connection: Any = self.dbapi_connection
         if connection is not None:
             connection.seconds = PING_SECONDS_MAX
-            if not self._pool._pre_ping and not self._pool.attachment.liveness.is_good(connection, self.info):
+            is_pinged = sqlalchemy_internals.pings_before_use(self._pool)
+            if not is_pinged and not self._pool.attachment.liveness.is_good(connection, self.info):
                 self.invalidate()
         return super().get_connection()
 
@@ -367,25 +366,13 @@ class _Record(_ConnectionRecord):
         super().checkin(_fairy_was_created)
 
 
-class _GuardedPool(Pool):
+class _GuardedPool(RecordingPool):
     """Goes before the class of the engine's pool, which stays what it is."""
 
     attachment: Attachment
 
-    # SQLAlchemy reads it at each checkout, and has no other way in; a test pins it.
-    @property
-    def _timeout(self) -> float:
-        seconds: float = self.__dict__["_timeout"]
-        return min(seconds, deadline.remaining_seconds())
-
-    @_timeout.setter
-    def _timeout(self, seconds: float) -> None:
-        self.__dict__["_timeout"] = seconds
-
     def recreate(self) -> Pool:
         pool = cast(_GuardedPool, super().recreate())
-        if "_timeout" in self.__dict__:  # else this moment's would be the new one's for good
-            pool._timeout = self.__dict__["_timeout"]
         pool.attachment = self.attachment
         return pool
 
@@ -403,17 +390,17 @@ class _GuardedPool(Pool):
         except BaseException:
             checkout.end()
             raise
-        connection, record = proxied.dbapi_connection, proxied._connection_record
+        connection, record = proxied.dbapi_connection, sqlalchemy_internals.record_of(proxied)
         connection.seconds = connection.usual_seconds = attachment.statement_seconds
         connection.observer = record.lent = checkout
         return proxied  # type: ignore[no-any-return]  # a cast would be a call for each checkout
 
-    def _create_connection(self) -> ConnectionPoolEntry:
+    def new_record(self) -> ConnectionPoolEntry:
         return _Record(self)
 
     def leave_to_parent(self) -> None:
         """Take nothing back any more: its locks may be held, by threads that are not here."""
-        self.__dict__["_do_return_conn"] = lambda _record: None
+        sqlalchemy_internals.take_nothing_back(self)
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,6 @@ the session (SET, temporary tables, advisory locks) is undone before the next on
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -20,14 +19,14 @@ import psycopg2
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine import Dialect, make_url
-from sqlalchemy.exc import DisconnectionError, ResourceClosedError
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlalchemy.util.queue import Empty
 
 from dbcore.database_url import read_database_url
 from dbcore.errors import UsageError
-from dbcore.guard import deadline, hand_begun, tls
+from dbcore.guard import hand_begun, sqlalchemy_internals, tls
 from dbcore.guard.liveness import PING, Liveness
+from dbcore.guard.sqlalchemy_internals import ClosedConnection, DeadlinePool
 from dbcore.moving import following, whereabouts
 from dbcore.qualified_names import translation
 from dbcore.settings import Settings
@@ -67,28 +66,23 @@ def unless_held(method: M) -> M:
     return cast(M, call)
 
 
-class CallConnection(Connection):
+class CallConnection(ClosedConnection):
     """SQLAlchemy's, which says what is wrong when it is used after its call.
 
     held -- its transaction belongs to the guard: who has the connection may neither end it nor begin one.
     """
 
     held = False
+    when_closed = (
+        "the guarded call of this connection is over; load all that is needed of it inside the call, such as by "
+        "selectinload"
+    )
 
     begin = unless_held(Connection.begin)
     commit = unless_held(Connection.commit)
     rollback = unless_held(Connection.rollback)
     close = unless_held(Connection.close)
     detach = unless_held(Connection.detach)
-
-    def _revalidate_connection(self) -> Any:
-        try:
-            return super()._revalidate_connection()
-        except ResourceClosedError:
-            raise ResourceClosedError(
-                "the guarded call of this connection is over; load all that is needed of it inside the call, such as "
-                "by selectinload"
-            ) from None
 
 
 def transaction_is_the_guards(what: str) -> UsageError:
@@ -99,47 +93,24 @@ def transaction_is_the_guards(what: str) -> UsageError:
     )
 
 
-class GuardedPool(QueuePool):
+class GuardedPool(DeadlinePool, QueuePool):
     """Waits for a free connection no longer than the caller's deadline allows, and tries a connection before it is
     relied on where there is reason to doubt it.
     """
 
     liveness: Liveness
 
-    # SQLAlchemy reads its own `_timeout` at each checkout, and has no other way in; a test pins it.
-    @property
-    def _timeout(self) -> float:
-        return min(self._configured_timeout, deadline.remaining_seconds())
-
-    @_timeout.setter
-    def _timeout(self, seconds: float) -> None:
-        self._configured_timeout = seconds
-
     def limit(self, most: int) -> None:
         """Hold at most as many connections from now on, but no fewer than it keeps."""
-        # As with `_timeout`: read by SQLAlchemy whenever it opens one, and a test pins it.
-        self._max_overflow = max(0, most - self.size())
+        sqlalchemy_internals.limit(self, most)
 
     def leave_connections(self) -> None:
         """None that is open now is used again: they lead to where the database was."""
-        # As SQLAlchemy marks all connections of a server that was restarted; a test pins it.
-        self._invalidate_time = time.time()
+        sqlalchemy_internals.renew_all(self)
 
     def drop_idle(self) -> int:
         """Close the connections that lie idle; how many there were."""
-        dropped = 0
-        for _ in range(self.checkedin()):
-            # As SQLAlchemy lets go of one too many that comes back; a test pins it.
-            try:
-                entry = self._pool.get(False)
-            except Empty:
-                break
-            try:
-                entry.close()
-            finally:
-                self._dec_overflow()
-            dropped += 1
-        return dropped
+        return sqlalchemy_internals.close_idle(self)
 
     def checkout(self, ping: str = PING) -> ConnectionPoolEntry:
         """A connection for one statement by the driver's own cursor, to be given back by `checkin`.
@@ -149,20 +120,20 @@ class GuardedPool(QueuePool):
         What SQLAlchemy's `connect()` puts around one (a proxy, a weak reference, events) takes longer than the rest of
         a guarded call. Raises like `connect()`.
         """
-        entry = self._do_get()
+        entry = sqlalchemy_internals.take(self)
         try:
-            connection = entry.get_connection()  # type: ignore[attr-defined]  # public on the record itself
+            connection = sqlalchemy_internals.connection_of(entry)
             if not self.liveness.is_good(connection, entry.info, ping):
                 entry.invalidate()
-                entry.get_connection()  # type: ignore[attr-defined]
+                sqlalchemy_internals.connection_of(entry)
         except BaseException:
-            self._do_return_conn(entry)
+            sqlalchemy_internals.put_back(self, entry)
             raise
         return entry
 
     def checkin(self, entry: ConnectionPoolEntry) -> None:
         self.note_idle(entry.dbapi_connection, entry)
-        self._do_return_conn(entry)
+        sqlalchemy_internals.put_back(self, entry)
 
     def note_idle(self, connection: Any, entry: ConnectionPoolEntry) -> None:
         """A connection comes back. One that is lost, or left in a transaction that someone opened by hand, goes."""
@@ -249,7 +220,7 @@ def pooled(settings: Settings, *, application_name: str, ping_after_idle_seconds
         execution_options={"schema_translate_map": translation(settings.ballast_schema)},
     )
     _connect_by_tls_and_follow(engine, url, application_name, settings.ballast_schema, hand_begun.FACTORIES)
-    engine._connection_cls = CallConnection  # SQLAlchemy has no other way in; a test pins it
+    sqlalchemy_internals.use_connection_class(engine, CallConnection)
 
     pool = cast(GuardedPool, engine.pool)
     pool.liveness = Liveness(ping_after_idle_seconds)

@@ -14,8 +14,8 @@ from pydantic import Field
 from ballast.jobs import Job
 from ballast.messages import Message
 from dbcore.ledger import ledger, users
+from workers.task_context import TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import Work
 
 GATE_KEY = "chaos:gate"
 """Gated jobs go on once this key exists."""
@@ -43,23 +43,23 @@ def begun_key(job_id: str) -> str:
 
 
 @job_task(Poison)
-def poison(work: Work[Poison]) -> list[Message]:
+def poison(task: TaskContext[Poison]) -> list[Message]:
     os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError(f"{work.job_id} outlived its own kill -9")
+    raise AssertionError(f"{task.job_id} outlived its own kill -9")
 
 
 @job_task(SilentCredit)
-def silent_credit(work: Work[SilentCredit]) -> list[Message]:
-    work.worker.redis.incr(begun_key(work.job_id))
+def silent_credit(task: TaskContext[SilentCredit]) -> list[Message]:
+    task.worker.redis.incr(begun_key(task.job_id))
     deadline = time.monotonic() + GATE_SECONDS_MAX
-    while work.job.gated and time.monotonic() < deadline and not _gate_is_open(work.worker.redis):
+    while task.job.gated and time.monotonic() < deadline and not _gate_is_open(task.worker.redis):
         time.sleep(LOOK_EVERY_SECONDS)
     ledger.adjust(
-        work.engine,
-        key=work.job_id,
-        target=users.UserRef(telegram_id=work.job.telegram_id, username=None),
-        amount=work.job.amount,
-        memo=work.job_id,
+        task.engine,
+        key=task.job_id,
+        target=users.UserRef(telegram_id=task.job.telegram_id, username=None),
+        amount=task.job.amount,
+        memo=task.job_id,
         actor="chaos",
     )
     return []

@@ -19,7 +19,7 @@ from devstack.ports import free_port
 from tests.conftest import MakeSettings
 from workers.context import WorkerContext
 from workers.executor import execute
-from workers.work import Work
+from workers.task_context import TaskContext
 
 PERSON = 7
 
@@ -47,7 +47,7 @@ def accept(worker: WorkerContext, job: Job, *, failure: str | None = None) -> No
 def carry(worker: WorkerContext, raised: Exception) -> None:
     """Carry the job out, which ends so."""
 
-    def apply(_: Work[ShowBalance]) -> list[Message]:
+    def apply(_: TaskContext[ShowBalance]) -> list[Message]:
         raise raised
 
     execute(worker, ShowBalance, apply, "task", "balances", {"job_id": "a"})
@@ -77,8 +77,8 @@ def test_what_nobody_knows_to_have_arrived_is_counted_where_the_job_says_so(work
     accept(worker, ShowBalance(telegram_id=PERSON))
     seen: list[int] = []
 
-    def apply(work: Work[ShowBalance]) -> list[Message]:
-        seen.append(work.uncertain)
+    def apply(task: TaskContext[ShowBalance]) -> list[Message]:
+        seen.append(task.uncertain)
         raise Snoozed(0, uncertain=True)
 
     for _ in range(3):
@@ -126,7 +126,7 @@ def test_a_job_that_changes_something_is_told_to_wait_from_its_second_failed_cal
 ) -> None:
     accept(worker, AdjustBalance(telegram_id=PERSON, amount=1))
 
-    def apply(_: Work[AdjustBalance]) -> list[Message]:
+    def apply(_: TaskContext[AdjustBalance]) -> list[Message]:
         raise SATURATED
 
     told: list[list[str]] = []

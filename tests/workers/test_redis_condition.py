@@ -137,12 +137,12 @@ def test_a_full_redis_takes_no_job_and_finishes_those_on_record(queueing: Queuei
         inbox.accept(envelope("e"))
     assert not client.exists("ballast:inbox:job:e")
     inbox.beat(OWNER, {"name": "main"})
-    assert inbox.claim("a", OWNER, queue="users", place="1") is not None
+    assert inbox.claim("a", OWNER, queue="users", sequence="1") is not None
     inbox.note_sent("a", 1)
     following = inbox.finish("a").following
     assert following is not None
     assert following.job_id == "b"
-    assert inbox.claim("b", OWNER, queue="users", place="2") is not None
+    assert inbox.claim("b", OWNER, queue="users", sequence="2") is not None
     assert inbox.release("b", OWNER, delay_seconds=0)
     assert "b" in {again.job_id for again in inbox.rescue(10)[1]}
     assert queueing.publisher.publish(dispatch)

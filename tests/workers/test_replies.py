@@ -30,7 +30,7 @@ from tests.conftest import MakeSettings
 from tests.harness.servers import running_telegram
 from workers.context import WorkerContext
 from workers.failures import record_failure
-from workers.replies import Answer, deliver
+from workers.replies import JobReply, deliver
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ class Group:
         return claim
 
     async def deliver(self, claim: Claim, messages: list[Message]) -> None:
-        await deliver(self.bot, self.worker, claim, Answer(messages))
+        await deliver(self.bot, self.worker, claim, JobReply(messages))
 
     async def said(self, chat_id: int) -> list[str]:
         return [message.text for message in await self.telegram.messages(chat_id, from_bot=True)]

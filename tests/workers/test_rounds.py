@@ -29,7 +29,7 @@ from workers import draining, handlers, kombu_patches
 from workers.context import WorkerContext
 from workers.executor import execute
 from workers.handlers import Handler
-from workers.work import AsyncStep, Work
+from workers.task_context import AsyncStep, TaskContext
 
 ROUND = 8
 
@@ -66,17 +66,17 @@ class Done:
         self.calls: list[list[str]] = []
         handlers.register(Handler(ShowBalance, self.one, self.many))
 
-    def one(self, work: Work[ShowBalance]) -> list[Message] | AsyncStep:
-        return self._do([work])[0]
+    def one(self, task: TaskContext[ShowBalance]) -> list[Message] | AsyncStep:
+        return self._do([task])[0]
 
-    def many(self, works: Sequence[Work[ShowBalance]]) -> list[list[Message]]:
-        return self._do(works)
+    def many(self, tasks: Sequence[TaskContext[ShowBalance]]) -> list[list[Message]]:
+        return self._do(tasks)
 
-    def _do(self, works: Sequence[Work[ShowBalance]]) -> list[list[Message]]:
-        self.calls.append([work.job_id for work in works])
+    def _do(self, tasks: Sequence[TaskContext[ShowBalance]]) -> list[list[Message]]:
+        self.calls.append([task.job_id for task in tasks])
         if self.raises is not None and (not self.wrong or self.wrong in self.calls[-1]):
             raise self.raises
-        return [work.answer(f"answer of {work.job_id}") for work in works]
+        return [task.answer(f"answer of {task.job_id}") for task in tasks]
 
     def run(self) -> None:
         """As Celery does with the first message."""
@@ -138,14 +138,14 @@ class Batches:
         execute(self.worker, Give, self._one, job_id, "replies", {"job_id": job_id, "place": "1"})
         eventually(lambda: not self.worker.in_flight)
 
-    def _one(self, work: Work[Give]) -> list[Message]:
-        (result,) = self._many([work])
+    def _one(self, task: TaskContext[Give]) -> list[Message]:
+        (result,) = self._many([task])
         if isinstance(result, Exception):
             raise result
         return result
 
-    def _many(self, works: Sequence[Work[Give]]) -> list[list[Message] | Exception]:
-        numbers = [work.job.telegram_id - 1 for work in works]
+    def _many(self, tasks: Sequence[TaskContext[Give]]) -> list[list[Message] | Exception]:
+        numbers = [task.job.telegram_id - 1 for task in tasks]
         self.calls.append(numbers)
         error = self.raises(numbers)
         if error is not None:
@@ -253,7 +253,7 @@ def test_a_worker_goes_on_with_what_is_ready_and_not_for_ever(
 
 
 def test_a_kind_that_is_not_done_together_is_done_one_by_one(worker: WorkerContext) -> None:
-    handlers.register(Handler(ShowHistory, lambda work: work.answer("history")))
+    handlers.register(Handler(ShowHistory, lambda task: task.answer("history")))
     accept(worker, count=2)
     done = Done(worker)
     handlers.register(Handler(ShowBalance, done.one))
@@ -275,13 +275,13 @@ def test_no_job_waits_in_the_process_that_does_an_app_s_job(
 ) -> None:
     held: list[set[str]] = []
 
-    def make(work: Work[Report]) -> list[Message]:
+    def make(task: TaskContext[Report]) -> list[Message]:
         held.append(worker.inbox.beat(worker.owner, {}))
         return []
 
-    def say(work: Work[DeliverReply]) -> list[Message]:
+    def say(task: TaskContext[DeliverReply]) -> list[Message]:
         held.append(worker.inbox.beat(worker.owner, {}))
-        return [*work.job.messages]
+        return [*task.job.messages]
 
     words = DeliverReply(messages=(Message(chat_id=1, text="Hello"),))
     handlers.register(Handler(report, make))
@@ -314,8 +314,8 @@ def test_what_an_operator_calls_waits_in_the_lane_that_its_app_names(
     worker.inbox.accept(Envelope.of(Pack(shelf=7), job_id="first", lane=lane))
     done: list[str] = []
 
-    def pack(work: Work[Pack]) -> list[Message]:
-        done.append(work.job_id)
+    def pack(task: TaskContext[Pack]) -> list[Message]:
+        done.append(task.job_id)
         return []
 
     for job_id, shelf in (("behind", 7), ("beside", 8)):
@@ -358,7 +358,7 @@ def test_a_short_job_waits_behind_no_batch(worker: WorkerContext, report: type[R
     batches = Batches(worker)
     batches.accept(3)
     words = DeliverReply(messages=(Message(chat_id=1, text="Hello"),))
-    handlers.register(Handler(DeliverReply, lambda work: [*work.job.messages]))
+    handlers.register(Handler(DeliverReply, lambda task: [*task.job.messages]))
     receipt = worker.inbox.accept(Envelope.of(words, job_id="words", lane="words"))
     assert receipt.dispatch is not None
     worker.publisher.publish(receipt.dispatch)

@@ -45,8 +45,8 @@ from workers.celery import Task, upkeep
 from workers.context import WorkerContext
 from workers.job_buttons import keep
 from workers.periods import period_of
+from workers.task_context import AsyncStep, TaskContext
 from workers.tasks.job_task import make_task
-from workers.work import AsyncStep, Work
 
 log = structlog.get_logger(__name__)
 
@@ -56,14 +56,14 @@ NO_ROOM_SECONDS = 5.0
 """A job that has to enqueue another, for which the inbox has no room, is tried again after this."""
 
 
-def _run(handler: Handler, work: Work[Job]) -> list[Message] | AsyncStep:
-    ctx = _context(handler, work)
+def _run(handler: Handler, task: TaskContext[Job]) -> list[Message] | AsyncStep:
+    ctx = _context(handler, task)
     if handler.database != "none":
-        _register(work)
+        _register(task)
     try:
-        outcome = _called(handler, *_parameters(handler, ctx, work.job))
-        _remember(work, outcome)
-        return _messages(work, outcome)
+        outcome = _called(handler, *_parameters(handler, ctx, task.job))
+        _remember(task, outcome)
+        return _messages(task, outcome)
     except Unavailable as away:
         if not ctx.has_effects:
             raise
@@ -71,15 +71,15 @@ def _run(handler: Handler, work: Work[Job]) -> list[Message] | AsyncStep:
     except Exception as error:  # noqa: BLE001  what it does not raise again is an answer
         if isinstance(error, Refuse) and ctx.has_effects:
             log.warning("refused_after_effects", kind=handler.kind)  # who asked reads the refusal alone
-        return _ended_by(work, error)
+        return _ended_by(task, error)
 
 
-def _run_batch(handler: Handler, works: Sequence[Work[Job]]) -> list[list[Message] | Exception]:
+def _run_batch(handler: Handler, tasks: Sequence[TaskContext[Job]]) -> list[list[Message] | Exception]:
     """Raises what may be the fault of one of several jobs, and an outage."""
     batched = [
-        Batched(_payload(handler, work.job), work.job_id, work.tries + 1, _user(work)) for work in works
+        Batched(_payload(handler, task.job), task.job_id, task.tries + 1, _user(task)) for task in tasks
     ]
-    ctx: BatchContext[Job] = BatchContext(batched, **_surroundings(handler, works[0]))
+    ctx: BatchContext[Job] = BatchContext(batched, **_surroundings(handler, tasks[0]))
     try:
         outcomes = ctx.checked(_called(handler, ctx, [each.job for each in batched]))
     except Unavailable as away:
@@ -87,24 +87,24 @@ def _run_batch(handler: Handler, works: Sequence[Work[Job]]) -> list[list[Messag
             raise
         raise _unknown(away) from away
     except Exception as error:
-        if len(works) > 1 or isinstance(error, DatabaseAway):
+        if len(tasks) > 1 or isinstance(error, DatabaseAway):
             raise
         outcomes = [error]
-    return [_answered(ctx, work, outcome) for work, outcome in zip(works, outcomes, strict=True)]
+    return [_answered(ctx, task, outcome) for task, outcome in zip(tasks, outcomes, strict=True)]
 
 
-def _run_alone(handler: Handler, work: Work[Job]) -> list[Message]:
+def _run_alone(handler: Handler, task: TaskContext[Job]) -> list[Message]:
     """By a handler of batches."""
-    (result,) = _run_batch(handler, [work])
+    (result,) = _run_batch(handler, [task])
     if isinstance(result, Exception):
         raise result
     return result
 
 
-def _answered(ctx: BatchContext[Job], work: Work[Job], outcome: Any) -> list[Message] | Exception:
+def _answered(ctx: BatchContext[Job], task: TaskContext[Job], outcome: Any) -> list[Message] | Exception:
     """What becomes of one job of a batch, whatever became of the others."""
     try:
-        return _ended_by(work, outcome) if isinstance(outcome, Exception) else _messages_alone(work, outcome)
+        return _ended_by(task, outcome) if isinstance(outcome, Exception) else _messages_alone(task, outcome)
     except Unavailable as away:
         return _unknown(away) if ctx.has_effects else away
     except Exception as error:  # noqa: BLE001  the job is given back for it, which logs it
@@ -116,13 +116,13 @@ def _called(handler: Handler, *arguments: Any) -> Any:
     return asyncio.run(_awaited(outcome)) if inspect.isawaitable(outcome) else outcome
 
 
-def _ended_by(work: Work[Job], error: Exception) -> list[Message]:
+def _ended_by(task: TaskContext[Job], error: Exception) -> list[Message]:
     """The answer to a job that ended so. Raises what its end is if it is no answer."""
     match error:
         case Refuse():
-            if work.origin is None:
+            if task.origin is None:
                 raise Discard(f"refused, and nobody waits for the answer: {error.message}") from error
-            return messages_of(Reply(error.message), work.origin)
+            return messages_of(Reply(error.message), task.origin)
         case Snooze():
             raise Snoozed(error.seconds) from error
     raise error
@@ -133,23 +133,23 @@ def _unknown(away: Unavailable) -> OutcomeUnknown:
     return OutcomeUnknown(away.kind, away.retry_after_seconds)
 
 
-def _remember(work: Work[Job], outcome: Any) -> None:
+def _remember(task: TaskContext[Job], outcome: Any) -> None:
     """Of a command that answers with it while the database is unavailable."""
-    job = work.job
+    job = task.job
     command = INSTALLED.commands_of.get(job.kind)
     if not isinstance(job, AppCommand) or command is None or command.unavailable is not LAST_KNOWN:
         return
     replies = outcome if isinstance(outcome, Sequence) else [outcome]
     if all(isinstance(each, Reply) and not each.buttons and each.to is None for each in replies):
-        work.worker.inbox.answers.keep(job, replies)
+        task.worker.inbox.answers.keep(job, replies)
 
 
-def _register(work: Work[Job]) -> None:
+def _register(task: TaskContext[Job]) -> None:
     """Put on record who writes to a bot whose /start is a handler of python-telegram-bot's, as /start of ours does."""
-    if "start" not in INSTALLED.left_to_handlers or work.origin is None:
+    if "start" not in INSTALLED.left_to_handlers or task.origin is None:
         return
-    if isinstance(work.job, TelegramUpdate) and (profile := _profile(work.job)) is not None:
-        users.get_or_create(work.engine, profile=profile)
+    if isinstance(task.job, TelegramUpdate) and (profile := _profile(task.job)) is not None:
+        users.get_or_create(task.engine, profile=profile)
 
 
 async def _awaited(outcome: Any) -> Any:
@@ -176,33 +176,33 @@ def _payload(handler: Handler, job: Job) -> Job:
     return job
 
 
-def _context(handler: Handler, work: Work[Job]) -> JobContext:
+def _context(handler: Handler, task: TaskContext[Job]) -> JobContext:
     return JobContext(
-        job_id=work.job_id,
-        attempt=work.tries + 1,
-        waited_seconds=work.waited_seconds,
-        note_balance=work.balances.append,
-        user=_user(work),
-        profile=_profile(work.job),
-        enqueue=partial(_enqueue, work),
-        built_in=built_in_answers.built_in_of(handler, work),
-        **_surroundings(handler, work),
+        job_id=task.job_id,
+        attempt=task.tries + 1,
+        waited_seconds=task.waited_seconds,
+        note_balance=task.balances.append,
+        user=_user(task),
+        profile=_profile(task.job),
+        enqueue=partial(_enqueue, task),
+        built_in=built_in_answers.built_in_of(handler, task),
+        **_surroundings(handler, task),
     )
 
 
-def _surroundings(handler: Handler, work: Work[Job]) -> dict[str, Any]:
+def _surroundings(handler: Handler, task: TaskContext[Job]) -> dict[str, Any]:
     """What is the same for all jobs of a handler."""
     return {
         "kind": handler.kind,
         "database": handler.database,
-        "settings": work.settings,
-        "engine": work.engine,
-        "announce": partial(_announce, work.worker),
+        "settings": task.settings,
+        "engine": task.engine,
+        "announce": partial(_announce, task.worker),
         "app_settings": INSTALLED.settings.get(handler.app),
         "translations": INSTALLED.translations.get(handler.app),
-        "language_of": work.languages.of,
+        "language_of": task.languages.of,
         "subscribed": partial(
-            known.is_subscribed, work.engine, work.worker.redis, memory_first=handler.database == "none"
+            known.is_subscribed, task.engine, task.worker.redis, memory_first=handler.database == "none"
         ),
     }
 
@@ -222,42 +222,42 @@ def _announce(worker: WorkerContext) -> None:
     outbox.announce()
 
 
-def _user(work: Work[Job]) -> User | None:
-    job = work.job
+def _user(task: TaskContext[Job]) -> User | None:
+    job = task.job
     if isinstance(job, UserJob | TelegramUpdate) and job.telegram_id is not None:
         return User(job.telegram_id, job.username, job.first_name, job.language_code)
     declared = INSTALLED.handlers[job.kind].declared
     asked_by = OWNER if declared is None else declared.asked_by
     telegram_id = None if asked_by is None else getattr(job, asked_by, None)
-    if telegram_id is None and work.origin is not None:
-        telegram_id = work.origin.asker_id
+    if telegram_id is None and task.origin is not None:
+        telegram_id = task.origin.asker_id
     return User(telegram_id) if isinstance(telegram_id, int) else None
 
 
-def _buttons(work: Work[Job], reply: Reply, place: int) -> list[list[Shown]]:
+def _buttons(task: TaskContext[Job], reply: Reply, place: int) -> list[list[Shown]]:
     """As the message carries them; what they stand for is kept by then.
 
     place -- of the reply among those of the job: the same button has the same token in each attempt.
     """
     if not reply.buttons:
         return []
-    user = _user(work)
+    user = _user(task)
     owner_id = reply.to if reply.to is not None or user is None else user.telegram_id
     if owner_id is None:
         raise UsageError(
             "buttons need somebody who may press them: give the job a telegram_id, or the reply a `to`"
         )
-    return keep(work.worker.redis, work.job_id, reply.buttons, owner_id, place)
+    return keep(task.worker.redis, task.job_id, reply.buttons, owner_id, place)
 
 
-def _messages_alone(work: Work[Job], outcome: Any) -> list[Message]:
+def _messages_alone(task: TaskContext[Job], outcome: Any) -> list[Message]:
     """The answers of a job that leaves nothing for the reply sender's loop."""
-    messages = _messages(work, outcome)
+    messages = _messages(task, outcome)
     assert isinstance(messages, list)  # noqa: S101  a batch has no built-in answers
     return messages
 
 
-def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
+def _messages(task: TaskContext[Job], outcome: Any) -> list[Message] | AsyncStep:
     """The answers; jobs among what was returned are on record by then."""
     parts = outcome if isinstance(outcome, Sequence) and not isinstance(outcome, str | bytes) else [outcome]
     messages: list[Message] = []
@@ -271,19 +271,19 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
             case Reply():
                 messages += messages_of(
                     part,
-                    work.origin,
-                    _buttons(work, part, place),
-                    pressed_message_id=work.message_id,
+                    task.origin,
+                    _buttons(task, part, place),
+                    pressed_message_id=task.message_id,
                 )
             case Job():
-                _enqueue(work, part, None)
+                _enqueue(task, part, None)
             case BuiltInAnswer(said=list() as said):
                 messages += said
             case BuiltInAnswer(said=step):
                 steps.append((len(messages), step))
             case Ask():
-                asks.append(_question(work, part))
-                messages.append(asks[-1].job.message(_asker(work)[1]))
+                asks.append(_question(task, part))
+                messages.append(asks[-1].job.message(_asker(task)[1]))
             case _:
                 raise TypeError(
                     "expected a Reply, a Job, an Ask, a list of them or None from the handler, got "
@@ -294,32 +294,32 @@ def _messages(work: Work[Job], outcome: Any) -> list[Message] | AsyncStep:
     if len(asks) > 1:
         raise ValueError(f"expected one Ask from the handler, got {len(asks)}")
     for dialogue in asks:  # last, so that nothing waits for an answer to what is not asked
-        user_id, origin = _asker(work)
-        worker, key = work.worker, dialogue_key(origin.chat_id, user_id)
-        worker.inbox.ask(work.job_id, worker.owner, key, dialogue.model_dump_json())
+        user_id, origin = _asker(task)
+        worker, key = task.worker, dialogue_key(origin.chat_id, user_id)
+        worker.inbox.ask(task.job_id, worker.owner, key, dialogue.model_dump_json())
     return built_in_answers.among(messages, steps) if steps else messages
 
 
-def _asker(work: Work[Job]) -> tuple[int, Origin]:
+def _asker(task: TaskContext[Job]) -> tuple[int, Origin]:
     """Who is asked, and where."""
-    if work.origin is None or work.origin.asker_id is None:
+    if task.origin is None or task.origin.asker_id is None:
         raise UsageError("Ask needs somebody who wrote or pressed: this job comes from no chat")
-    return work.origin.asker_id, work.origin
+    return task.origin.asker_id, task.origin
 
 
-def _question(work: Work[Job], ask: Ask) -> JobDialogue:
+def _question(task: TaskContext[Job], ask: Ask) -> JobDialogue:
     INSTALLED.require_job(ask.job.kind)
-    user_id, origin = _asker(work)
-    return dialogue_of(ask, job_id=work.job_id, user_id=user_id, origin=origin)
+    user_id, origin = _asker(task)
+    return dialogue_of(ask, job_id=task.job_id, user_id=user_id, origin=origin)
 
 
-def _enqueue(work: Work[Job], job: Job, key: str | None, delay_seconds: float = 0.0) -> None:
+def _enqueue(task: TaskContext[Job], job: Job, key: str | None, delay_seconds: float = 0.0) -> None:
     """Have a job done next, or after so many seconds, by the key that it was given."""
     if job.kind not in JOB_TYPES:
         raise JobInvalid(f"{job.kind}: expected a job of ballast.builtin, or of an app of BALLAST_APPS")
-    worker, written = work.worker, fingerprint(job.kind, job.model_dump_json())
+    worker, written = task.worker, fingerprint(job.kind, job.model_dump_json())
     if key is None:
-        job_id = f"of-{fingerprint(work.job_id, written)[:40]}"
+        job_id = f"of-{fingerprint(task.job_id, written)[:40]}"
     else:
         keys.require_of_job(key)
         if not worker.inbox.binds(key, written):
@@ -327,11 +327,11 @@ def _enqueue(work: Work[Job], job: Job, key: str | None, delay_seconds: float = 
                 f"key: {key} came before with another job; expected the same one, or another key"
             )
         job_id = keys.job_id_of(key)
-    accept(work, job, job_id, delay_seconds=delay_seconds)
+    accept(task, job, job_id, delay_seconds=delay_seconds)
 
 
 def accept(
-    work: Work[Any],
+    task: TaskContext[Any],
     job: Job,
     job_id: str,
     *,
@@ -342,19 +342,19 @@ def accept(
 
     Raises Snoozed if there is no room.
     """
-    worker, user = work.worker, _user(work)
+    worker, user = task.worker, _user(task)
     telegram_id = getattr(job, OWNER, None if user is None else user.telegram_id)
     is_askers = user is not None and telegram_id == user.telegram_id
     envelope = Envelope.of(
         job,
         job_id=job_id,
         lane=enqueued_lane(job_id, job.kind, job.model_dump(mode="json"), telegram_id),
-        origin=work.origin,
+        origin=task.origin,
         message_id=pressed_message_id,
-        language=work.language if is_askers else None,
-        time_zone=work.time_zone if is_askers else None,
+        language=task.language if is_askers else None,
+        time_zone=task.time_zone if is_askers else None,
     )
-    receipt = worker.inbox.accept(envelope, after=work.job_id, delay_seconds=delay_seconds)
+    receipt = worker.inbox.accept(envelope, after=task.job_id, delay_seconds=delay_seconds)
     if receipt.status in {Acceptance.FULL, Acceptance.CROWDED}:
         raise Snoozed(NO_ROOM_SECONDS)
     if receipt.dispatch is not None:

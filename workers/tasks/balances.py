@@ -30,34 +30,34 @@ from dbcore.outcomes import (
 from dbcore.people.reasons import in_words
 from workers import adjustment_texts, texts
 from workers.job_buttons import keep
+from workers.task_context import TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import Work
 
 log = structlog.get_logger(__name__)
 
 
-def show_many(works: Sequence[Work[ShowBalance]]) -> list[list[Message]]:
-    accounts = users.get_or_create_many(works[0].engine, profiles=[work.job.profile for work in works])
-    return [_shown(work, account) for work, account in zip(works, accounts, strict=True)]
+def show_many(tasks: Sequence[TaskContext[ShowBalance]]) -> list[list[Message]]:
+    accounts = users.get_or_create_many(tasks[0].engine, profiles=[task.job.profile for task in tasks])
+    return [_shown(task, account) for task, account in zip(tasks, accounts, strict=True)]
 
 
 @job_task(ShowBalance, many=show_many)
-def show(work: Work[ShowBalance]) -> list[Message]:
-    return _shown(work, users.get_or_create(work.engine, profile=work.job.profile))
+def show(task: TaskContext[ShowBalance]) -> list[Message]:
+    return _shown(task, users.get_or_create(task.engine, profile=task.job.profile))
 
 
-def _shown(work: Work[ShowBalance], account: users.UserAccount) -> list[Message]:
-    work.note_account(account)
-    with speaking(work.language, work.time_zone):
-        return work.answer(texts.balance(account, work.settings))
+def _shown(task: TaskContext[ShowBalance], account: users.UserAccount) -> list[Message]:
+    task.note_account(account)
+    with speaking(task.language, task.time_zone):
+        return task.answer(texts.balance(account, task.settings))
 
 
 @job_task(AdjustBalance)
-def adjust(work: Work[AdjustBalance]) -> list[Message]:
-    job = work.job
-    key, earlier_key = keys.of_job(work.job_id)
+def adjust(task: TaskContext[AdjustBalance]) -> list[Message]:
+    job = task.job
+    key, earlier_key = keys.of_job(task.job_id)
     outcome = ledger.adjust(
-        work.engine,
+        task.engine,
         key=key,
         earlier_key=earlier_key,
         target=users.UserRef(telegram_id=job.telegram_id, username=job.username),
@@ -66,18 +66,18 @@ def adjust(work: Work[AdjustBalance]) -> list[Message]:
         actor=job.actor,
         currency=job.currency,
     )
-    settings = work.settings.in_currency(outcome.currency)
+    settings = task.settings.in_currency(outcome.currency)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, actor=job.actor)
-    work.note(outcome)
-    if outcome.reason is not None and work.origin is None:
+    task.note(outcome)
+    if outcome.reason is not None and task.origin is None:
         # Whoever called the task looks among failed jobs: there is nobody else who could be told.
         raise Discard(f"refused, {outcome.reason.value}: {in_words(outcome.reason.value)}")
-    messages = work.answer(texts.adjusted(outcome, job, settings))
+    messages = task.answer(texts.adjusted(outcome, job, settings))
     told = {message.chat_id for message in messages}
     if outcome.target is not None and outcome.reason is None and outcome.target.telegram_id not in told:
         messages.append(
-            work.to_other(
+            task.to_other(
                 outcome.target.telegram_id,
                 lambda: texts.adjusted_for_you(job.amount, outcome.balance_after, job.reason, settings),
             )
@@ -86,39 +86,41 @@ def adjust(work: Work[AdjustBalance]) -> list[Message]:
 
 
 @job_task(AskAdjustment)
-def ask_adjustment(work: Work[AskAdjustment]) -> list[Message]:
-    job = work.job
+def ask_adjustment(task: TaskContext[AskAdjustment]) -> list[Message]:
+    job = task.job
     outcome = pending_adjustments.create(
-        work.engine,
-        key=work.job_id,
+        task.engine,
+        key=task.job_id,
         admin_id=job.admin_id,
         target=users.UserRef(telegram_id=job.telegram_id, username=job.username),
         amount=job.amount,
         memo=job.reason,
         currency=job.currency,
-        limits=_limits(work, job.admin_id),
+        limits=_limits(task, job.admin_id),
     )
-    settings = work.settings.in_currency(outcome.currency)
-    _note(work, outcome)
+    settings = task.settings.in_currency(outcome.currency)
+    _note(task, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.admin_id)
-        return work.answer(adjustment_texts.refused(outcome, job, settings), _ask_an_owner(work, outcome))
+        return task.answer(adjustment_texts.refused(outcome, job, settings), _ask_an_owner(task, outcome))
     if outcome.status is OutcomeStatus.REPLAYED and outcome.balance_now is not None:
         # Asked before, by a run whose card never came: it may have expired, and show a balance of then.
-        pending_adjustments.show_again(work.engine, key=work.job_id, balance=outcome.balance_now)
+        pending_adjustments.show_again(task.engine, key=task.job_id, balance=outcome.balance_now)
         outcome = replace(outcome, balance=outcome.balance_now)
-    return work.answer(
+    return task.answer(
         adjustment_texts.to_confirm(outcome, job, settings),
         adjustment_texts.buttons(outcome.token, job.admin_id),
     )
 
 
-def _ask_an_owner(work: Work[AskAdjustment], outcome: PendingAdjustmentOutcome) -> Sequence[Sequence[Button]]:
+def _ask_an_owner(
+    task: TaskContext[AskAdjustment], outcome: PendingAdjustmentOutcome
+) -> Sequence[Sequence[Button]]:
     """Under a refusal for a limit."""
     above = {RejectionReason.OVER_LIMIT, RejectionReason.OVER_DAILY_LIMIT}
     if outcome.reason not in above or outcome.target is None:
         return ()
-    job = work.job
+    job = task.job
     asked = AskApproval(
         telegram_id=job.admin_id,
         person=outcome.target.telegram_id,
@@ -127,82 +129,82 @@ def _ask_an_owner(work: Work[AskAdjustment], outcome: PendingAdjustmentOutcome) 
         reason=job.reason,
     )
     button = JobButton(approval_texts.ask_an_owner(), asked)
-    return keep(work.worker.redis, work.job_id, [[button]], job.admin_id)
+    return keep(task.worker.redis, task.job_id, [[button]], job.admin_id)
 
 
-def decide_adjustments(works: Sequence[Work[DecideAdjustment]]) -> list[list[Message]]:
-    own = [work for work in works if _may_still(work)]
+def decide_adjustments(tasks: Sequence[TaskContext[DecideAdjustment]]) -> list[list[Message]]:
+    own = [task for task in tasks if _may_still(task)]
     outcomes: Iterator[AdjustmentDecisionOutcome] = iter(())
     if own:
         presses = [
             pending_adjustments.Press(
-                work.job_id,
-                work.job.token,
-                work.job.telegram_id,
-                work.job.confirm,
-                work.waited_seconds,
-                _limits(work, work.job.telegram_id),
+                task.job_id,
+                task.job.token,
+                task.job.telegram_id,
+                task.job.confirm,
+                task.waited_seconds,
+                _limits(task, task.job.telegram_id),
             )
-            for work in own
+            for task in own
         ]
         decided = pending_adjustments.decide_many(own[0].engine, presses)
         own[0].languages.look_up(each.target.telegram_id for each in decided if each.target is not None)
         outcomes = iter(decided)
     answers = []
-    for work in works:
+    for task in tasks:
         with (
-            structlog.contextvars.bound_contextvars(job_id=work.job_id),
-            speaking(work.language, work.time_zone),
+            structlog.contextvars.bound_contextvars(job_id=task.job_id),
+            speaking(task.language, task.time_zone),
         ):
-            answers.append(_decided(work, next(outcomes)) if _may_still(work) else _refused(work))
+            answers.append(_decided(task, next(outcomes)) if _may_still(task) else _refused(task))
     return answers
 
 
 @job_task(DecideAdjustment, many=decide_adjustments)
-def decide_adjustment(work: Work[DecideAdjustment]) -> list[Message]:
-    job = work.job
-    if not _may_still(work):
-        return _refused(work)
+def decide_adjustment(task: TaskContext[DecideAdjustment]) -> list[Message]:
+    job = task.job
+    if not _may_still(task):
+        return _refused(task)
     outcome = pending_adjustments.decide(
-        work.engine,
-        key=work.job_id,
+        task.engine,
+        key=task.job_id,
         token=job.token,
         presser_id=job.telegram_id,
         confirm=job.confirm,
-        limits=_limits(work, job.telegram_id),
-        waited_seconds=work.waited_seconds,
+        limits=_limits(task, job.telegram_id),
+        waited_seconds=task.waited_seconds,
     )
-    return _decided(work, outcome)
+    return _decided(task, outcome)
 
 
-def _limits(work: Work[Any], admin_id: int) -> Limits:
-    return Limits.of(work.settings, work.settings.role_of(admin_id))
+def _limits(task: TaskContext[Any], admin_id: int) -> Limits:
+    return Limits.of(task.settings, task.settings.role_of(admin_id))
 
 
-def _may_still(work: Work[DecideAdjustment]) -> bool:
-    return may(work.settings.role_of(work.job.telegram_id), Permission.ADJUST)
+def _may_still(task: TaskContext[DecideAdjustment]) -> bool:
+    return may(task.settings.role_of(task.job.telegram_id), Permission.ADJUST)
 
 
-def _refused(work: Work[DecideAdjustment]) -> list[Message]:
-    return work.toast(not_permitted(), matters=False)
+def _refused(task: TaskContext[DecideAdjustment]) -> list[Message]:
+    return task.toast(not_permitted(), matters=False)
 
 
-def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -> list[Message]:
-    job = work.job
-    _note(work, outcome)
+def _decided(task: TaskContext[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -> list[Message]:
+    job = task.job
+    _note(task, outcome)
     if outcome.reason is not None:
         log.warning("adjustment_refused", reason=outcome.reason, admin_id=job.telegram_id)
-    settings = work.settings.in_currency(outcome.currency)
+    settings = task.settings.in_currency(outcome.currency)
     said = adjustment_texts.decided(outcome, job.telegram_id, settings)
     if not adjustment_texts.closes_the_card(outcome):
-        return work.toast(said, matters=outcome.reason is RejectionReason.ALREADY_CANCELLED)
-    messages = work.answer(said, edit=True)
+        return task.toast(said, matters=outcome.reason is RejectionReason.ALREADY_CANCELLED)
+    messages = task.answer(said, edit=True)
     if outcome.decision is Decision.CONFIRMED and outcome.target is not None:
         target_id = outcome.target.telegram_id
         if target_id not in {message.chat_id for message in messages}:
             amount, memo = outcome.amount or 0, outcome.memo or ""
             messages.append(
-                work.to_other(
+                task.to_other(
                     target_id,
                     lambda: texts.adjusted_for_you(amount, outcome.balance_after, memo, settings),
                 )
@@ -210,7 +212,7 @@ def _decided(work: Work[DecideAdjustment], outcome: AdjustmentDecisionOutcome) -
     return messages
 
 
-def _note(work: Work[Any], outcome: PendingAdjustmentOutcome | AdjustmentDecisionOutcome) -> None:
-    work.note(outcome)
+def _note(task: TaskContext[Any], outcome: PendingAdjustmentOutcome | AdjustmentDecisionOutcome) -> None:
+    task.note(outcome)
     if outcome.target is not None and outcome.balance_now is not None and outcome.version is not None:
-        work.note_read(outcome.target.telegram_id, outcome.balance_now, outcome.version, outcome.currency)
+        task.note_read(outcome.target.telegram_id, outcome.balance_now, outcome.version, outcome.currency)

@@ -46,8 +46,8 @@ from workers.broadcasts.report import report
 from workers.broadcasts.sender import take_chunk
 from workers.broadcasts.trials import trial
 from workers.celery import Task, upkeep
+from workers.task_context import AsyncStep, TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import AsyncStep, Work
 
 log = structlog.get_logger(__name__)
 
@@ -59,15 +59,15 @@ LISTED_MAX = 10
 
 
 @job_task(ChooseBroadcasts)
-def choose_broadcasts(work: Work[ChooseBroadcasts]) -> list[Message]:
-    account = users.choose_broadcasts(work.engine, profile=work.job.profile, wanted=work.job.wanted)
-    work.note_account(account)
-    return work.answer(texts.broadcasts_wanted() if work.job.wanted else texts.broadcasts_stopped())
+def choose_broadcasts(task: TaskContext[ChooseBroadcasts]) -> list[Message]:
+    account = users.choose_broadcasts(task.engine, profile=task.job.profile, wanted=task.job.wanted)
+    task.note_account(account)
+    return task.answer(texts.broadcasts_wanted() if task.job.wanted else texts.broadcasts_stopped())
 
 
 @job_task(StartBroadcast)
-def start(work: Work[StartBroadcast]) -> list[Message]:
-    broadcast = _obeyed(lambda: work.worker.broadcaster.orders.start(work.job, work.job_id))
+def start(task: TaskContext[StartBroadcast]) -> list[Message]:
+    broadcast = _obeyed(lambda: task.worker.broadcaster.orders.start(task.job, task.job_id))
     log.info(
         "broadcast_started", broadcast_id=broadcast.id, status=broadcast.status, audience=broadcast.audience
     )
@@ -75,13 +75,13 @@ def start(work: Work[StartBroadcast]) -> list[Message]:
 
 
 @job_task(SendChunk)
-def send_chunk(work: Work[SendChunk]) -> list[Message] | AsyncStep:
+def send_chunk(task: TaskContext[SendChunk]) -> list[Message] | AsyncStep:
     """Lease the next few people, and leave sending to them to the reply sender's loop."""
-    home = work.worker.broadcaster
+    home = task.worker.broadcaster
     home.starting.acquire()
     handed_over = False
     try:
-        chunk = _obeyed(lambda: take_chunk(home, work.job, work.job_id))
+        chunk = _obeyed(lambda: take_chunk(home, task.job, task.job_id))
         handed_over = chunk is not None
     except DatabaseAway as away:
         if away.kind is FailureKind.SATURATION:
@@ -94,80 +94,80 @@ def send_chunk(work: Work[SendChunk]) -> list[Message] | AsyncStep:
 
 
 @job_task(WakeBroadcast)
-def wake(work: Work[WakeBroadcast]) -> list[Message]:
-    _obeyed(lambda: work.worker.broadcaster.orders.wake(work.job.broadcast_id))
+def wake(task: TaskContext[WakeBroadcast]) -> list[Message]:
+    _obeyed(lambda: task.worker.broadcaster.orders.wake(task.job.broadcast_id))
     return []
 
 
 @job_task(PauseBroadcast)
-def pause(work: Work[PauseBroadcast]) -> list[Message]:
-    return _ordered(work, work.worker.broadcaster.orders.pause)
+def pause(task: TaskContext[PauseBroadcast]) -> list[Message]:
+    return _ordered(task, task.worker.broadcaster.orders.pause)
 
 
 @job_task(ResumeBroadcast)
-def resume(work: Work[ResumeBroadcast]) -> list[Message]:
-    return _ordered(work, work.worker.broadcaster.orders.resume)
+def resume(task: TaskContext[ResumeBroadcast]) -> list[Message]:
+    return _ordered(task, task.worker.broadcaster.orders.resume)
 
 
 @job_task(CancelBroadcast)
-def cancel(work: Work[CancelBroadcast]) -> list[Message]:
-    return _ordered(work, work.worker.broadcaster.orders.cancel)
+def cancel(task: TaskContext[CancelBroadcast]) -> list[Message]:
+    return _ordered(task, task.worker.broadcaster.orders.cancel)
 
 
 @job_task(ResendUnknown)
-def resend_unknown(work: Work[ResendUnknown]) -> list[Message]:
-    orders = work.worker.broadcaster.orders
-    return _ordered(work, lambda broadcast_id: orders.resend_unknown(broadcast_id, work.job_id))
+def resend_unknown(task: TaskContext[ResendUnknown]) -> list[Message]:
+    orders = task.worker.broadcaster.orders
+    return _ordered(task, lambda broadcast_id: orders.resend_unknown(broadcast_id, task.job_id))
 
 
 @job_task(TryBroadcast)
-def try_out(work: Work[TryBroadcast]) -> AsyncStep:
-    return _obeyed(lambda: trial(work.worker.broadcaster, work.job, work.job_id)).run
+def try_out(task: TaskContext[TryBroadcast]) -> AsyncStep:
+    return _obeyed(lambda: trial(task.worker.broadcaster, task.job, task.job_id)).run
 
 
 @job_task(DraftBroadcast)
-def draft(work: Work[DraftBroadcast]) -> list[Message] | AsyncStep:
-    albums = Albums(work.worker.redis)
+def draft(task: TaskContext[DraftBroadcast]) -> list[Message] | AsyncStep:
+    albums = Albums(task.worker.redis)
     return _answered(
-        work,
+        task,
         lambda: (
-            drafts.draft(work.worker.broadcaster, albums, work.job, work.job_id, uncertain=work.uncertain).run
+            drafts.draft(task.worker.broadcaster, albums, task.job, task.job_id, uncertain=task.uncertain).run
         ),
     )
 
 
 @job_task(ChangeDraft)
-def change(work: Work[ChangeDraft]) -> list[Message] | AsyncStep:
-    return _answered(work, lambda: drafts.change(work.worker.broadcaster, work.job))
+def change(task: TaskContext[ChangeDraft]) -> list[Message] | AsyncStep:
+    return _answered(task, lambda: drafts.change(task.worker.broadcaster, task.job))
 
 
 @job_task(PressBroadcast)
-def press(work: Work[PressBroadcast]) -> list[Message] | AsyncStep:
+def press(task: TaskContext[PressBroadcast]) -> list[Message] | AsyncStep:
     return _answered(
-        work, lambda: drafts.press(work.worker.broadcaster, work.job, work.job_id, work.message_id)
+        task, lambda: drafts.press(task.worker.broadcaster, task.job, task.job_id, task.message_id)
     )
 
 
 @job_task(ShowCard)
-def show_card(work: Work[ShowCard]) -> list[Message] | AsyncStep:
-    showing = _obeyed(lambda: show(work.worker.broadcaster, work.job, work.settings))
+def show_card(task: TaskContext[ShowCard]) -> list[Message] | AsyncStep:
+    showing = _obeyed(lambda: show(task.worker.broadcaster, task.job, task.settings))
     return [] if showing is None else showing.run
 
 
 @job_task(ListBroadcasts)
-def list_newest(work: Work[ListBroadcasts]) -> list[Message]:
-    newest = broadcasts.list_recent(work.engine, LISTED_MAX)
-    return work.answer(card.list_text(newest), card.list_buttons(newest))
+def list_newest(task: TaskContext[ListBroadcasts]) -> list[Message]:
+    newest = broadcasts.list_recent(task.engine, LISTED_MAX)
+    return task.answer(card.list_text(newest), card.list_buttons(newest))
 
 
 @job_task(ReportBroadcast)
-def send_report(work: Work[ReportBroadcast]) -> AsyncStep:
-    return _obeyed(lambda: report(work.worker.broadcaster, work.job, work.job_id)).run
+def send_report(task: TaskContext[ReportBroadcast]) -> AsyncStep:
+    return _obeyed(lambda: report(task.worker.broadcaster, task.job, task.job_id)).run
 
 
 @job_task(EraseChunk)
-def erase(work: Work[EraseChunk]) -> AsyncStep:
-    return deletion.take_chunk(work.worker.broadcaster, work.job, work.job_id).run
+def erase(task: TaskContext[EraseChunk]) -> AsyncStep:
+    return deletion.take_chunk(task.worker.broadcaster, task.job, task.job_id).run
 
 
 @upkeep("workers.broadcasts.watch")
@@ -185,18 +185,18 @@ def watch(task: Task) -> None:
         home.lanes.wake(broadcast_id, due)
 
 
-def _ordered(work: Work[B], order: Callable[[int], object]) -> list[Message]:
-    _obeyed(lambda: order(work.job.broadcast_id))
+def _ordered(task: TaskContext[B], order: Callable[[int], object]) -> list[Message]:
+    _obeyed(lambda: order(task.job.broadcast_id))
     return []
 
 
-def _answered(work: Work[J], order: Callable[[], AsyncStep | None]) -> list[Message] | AsyncStep:
+def _answered(task: TaskContext[J], order: Callable[[], AsyncStep | None]) -> list[Message] | AsyncStep:
     """A refusal is the admin's to read."""
     try:
         return order() or []
     except BroadcastRefused as refused:
         why = said(refused)
-        return work.toast(f"{why[:1].upper()}{why[1:]}.", matters=True)
+        return task.toast(f"{why[:1].upper()}{why[1:]}.", matters=True)
 
 
 def _obeyed(order: Callable[[], T]) -> T:

@@ -17,7 +17,7 @@ from workers.celery import app
 from workers.executor import execute
 from workers.handlers import Handler
 from workers.operator_jobs import EnqueueFailed
-from workers.work import AsyncStep, Work
+from workers.task_context import AsyncStep, TaskContext
 
 log = structlog.get_logger(__name__)
 
@@ -25,8 +25,8 @@ J = TypeVar("J", bound=Job)
 
 NOT_ON_RECORD_SECONDS = 1.0
 
-Apply = Callable[[Work[J]], list[Message] | AsyncStep]
-Many = Callable[[Sequence[Work[J]]], Sequence[list[Message] | Exception]]
+Apply = Callable[[TaskContext[J]], list[Message] | AsyncStep]
+Many = Callable[[Sequence[TaskContext[J]]], Sequence[list[Message] | Exception]]
 
 
 def job_task(job_type: type[J], *, many: Many[J] | None = None) -> Callable[[Apply[J]], Apply[J]]:
@@ -55,8 +55,8 @@ def make_task(handler: Handler) -> None:
         if positional:
             arguments = {**arguments, "positional_arguments": list(positional)}
         queue = (task.request.delivery_info or {}).get("routing_key") or ""
-        if "place" in arguments and isinstance(place := task.request.get("place"), str):
-            arguments = {**arguments, "place": place}  # it says too whether the message bears a claim
+        if "place" in arguments and isinstance(sequence := task.request.get("place"), str):
+            arguments = {**arguments, "place": sequence}  # it says too whether the message bears a claim
         try:
             execute(task.context, handler.job_type, handler.apply, task.request.id, queue, arguments)
         except EnqueueFailed as error:

@@ -12,30 +12,30 @@ from dbcore.errors import DatabaseAway
 from dbcore.ledger import users
 from workers import texts
 from workers.celery import Task, upkeep
+from workers.task_context import TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import Work
 
 log = structlog.get_logger(__name__)
 
 
 @job_task(ChooseLanguage)
-def choose_language(work: Work[ChooseLanguage]) -> list[Message]:
-    job = work.job
-    account = users.choose_language(work.engine, profile=job.profile, language=job.language)
-    work.note_account(account)
-    chosen = work.languages.choose(job.telegram_id, job.language, job.language_code)
-    with speaking(chosen, work.languages.zone_of(job.telegram_id)):
-        return work.answer(texts.language_chosen(), edit=work.message_id is not None)
+def choose_language(task: TaskContext[ChooseLanguage]) -> list[Message]:
+    job = task.job
+    account = users.choose_language(task.engine, profile=job.profile, language=job.language)
+    task.note_account(account)
+    chosen = task.languages.choose(job.telegram_id, job.language, job.language_code)
+    with speaking(chosen, task.languages.zone_of(job.telegram_id)):
+        return task.answer(texts.language_chosen(), edit=task.message_id is not None)
 
 
 @job_task(ChooseTimeZone)
-def choose_time_zone(work: Work[ChooseTimeZone]) -> list[Message]:
-    job = work.job
-    account = users.choose_time_zone(work.engine, profile=job.profile, zone=job.zone)
-    work.note_account(account)
-    work.languages.choose_zone(job.telegram_id, job.zone)
-    with speaking(work.language, job.zone):
-        return work.answer(texts.time_zone_chosen(work.settings), edit=work.message_id is not None)
+def choose_time_zone(task: TaskContext[ChooseTimeZone]) -> list[Message]:
+    job = task.job
+    account = users.choose_time_zone(task.engine, profile=job.profile, zone=job.zone)
+    task.note_account(account)
+    task.languages.choose_zone(job.telegram_id, job.zone)
+    with speaking(task.language, job.zone):
+        return task.answer(texts.time_zone_chosen(task.settings), edit=task.message_id is not None)
 
 
 @upkeep("workers.users.restore_languages")

@@ -23,8 +23,8 @@ from dbcore.people import card
 from dbcore.people.person import Person
 from dbcore.text import one_line
 from workers import operator_texts as texts
+from workers.task_context import TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import Work
 
 log = structlog.get_logger(__name__)
 
@@ -32,43 +32,43 @@ NAME_LENGTH_MAX = 64
 
 
 @job_task(SignIn)
-def sign_in(work: Work[SignIn]) -> list[Message]:
-    job = work.job
-    if not may(work.settings.role_of(job.telegram_id), Permission.SEE_STATUS):
-        return work.answer(not_permitted())
+def sign_in(task: TaskContext[SignIn]) -> list[Message]:
+    job = task.job
+    if not may(task.settings.role_of(job.telegram_id), Permission.SEE_STATUS):
+        return task.answer(not_permitted())
     name = f"@{job.username}" if job.username else one_line(job.first_name, NAME_LENGTH_MAX)
-    code = operators.make_code(work.worker.redis, SigningIn(job.telegram_id, name))
-    return work.answer(texts.code(code, CODE_SECONDS))
+    code = operators.make_code(task.worker.redis, SigningIn(job.telegram_id, name))
+    return task.answer(texts.code(code, CODE_SECONDS))
 
 
 @job_task(ShowRoles)
-def show_roles(work: Work[ShowRoles]) -> list[Message]:
-    settings = work.settings
-    if not may(settings.role_of(work.job.telegram_id), Permission.GRANT_ROLES):
-        return work.answer(not_permitted())
-    given = {each.telegram_id: each.role for each in granted.everybody(work.engine)}
+def show_roles(task: TaskContext[ShowRoles]) -> list[Message]:
+    settings = task.settings
+    if not may(settings.role_of(task.job.telegram_id), Permission.GRANT_ROLES):
+        return task.answer(not_permitted())
+    given = {each.telegram_id: each.role for each in granted.everybody(task.engine)}
     everybody = sorted({*given, *settings.operator_ids})
     shown = []
     for telegram_id in everybody:
-        person = card.find(work.engine, UserRef(telegram_id=telegram_id))
+        person = card.find(task.engine, UserRef(telegram_id=telegram_id))
         role = settings.role_of(telegram_id) or given[telegram_id]
         shown.append((str(telegram_id) if person is None else _name(person), role))
-    return work.answer(texts.roles(shown))
+    return task.answer(texts.roles(shown))
 
 
 @job_task(GrantRole)
-def grant_role(work: Work[GrantRole]) -> list[Message]:
-    job = work.job
-    if not may(work.settings.role_of(job.telegram_id), Permission.GRANT_ROLES):
-        return work.answer(not_permitted())
-    person = card.find(work.engine, UserRef.parse(job.person))
+def grant_role(task: TaskContext[GrantRole]) -> list[Message]:
+    job = task.job
+    if not may(task.settings.role_of(job.telegram_id), Permission.GRANT_ROLES):
+        return task.answer(not_permitted())
+    person = card.find(task.engine, UserRef.parse(job.person))
     if person is None:
-        return work.answer(texts.nobody(job.person))
+        return task.answer(texts.nobody(job.person))
     name = _name(person)
-    if work.worker.settings.role_of(person.telegram_id) is not None:
-        return work.answer(texts.is_in_settings(name))
+    if task.worker.settings.role_of(person.telegram_id) is not None:
+        return task.answer(texts.is_in_settings(name))
     action = AdminAction(
-        f"role.grant {work.job_id}",
+        f"role.grant {task.job_id}",
         f"telegram:{job.telegram_id}",
         "role.take" if job.role is None else "role.grant",
         str(person.telegram_id),
@@ -76,12 +76,12 @@ def grant_role(work: Work[GrantRole]) -> list[Message]:
         job.reason,
     )
     try:
-        role = granted.grant(work.engine, action, telegram_id=person.telegram_id, role=job.role)
+        role = granted.grant(task.engine, action, telegram_id=person.telegram_id, role=job.role)
     except RoleRefused as refused:
-        return work.answer(said(refused))
-    work.worker.inbox.roles.put(person.telegram_id, role)
+        return task.answer(said(refused))
+    task.worker.inbox.roles.put(person.telegram_id, role)
     log.info("role_granted", actor=action.actor, role=None if role is None else role.value)
-    return work.answer(texts.granted(name, role))
+    return task.answer(texts.granted(name, role))
 
 
 def _name(person: Person) -> str:

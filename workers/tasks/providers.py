@@ -35,9 +35,9 @@ from dbcore.redis_client import redis_time
 from workers import provider_texts
 from workers.celery import Task, upkeep
 from workers.context import WorkerContext
+from workers.task_context import AsyncStep, TaskContext
 from workers.tasks.job_task import job_task
 from workers.tasks.reconciliation import is_time
-from workers.work import AsyncStep, Work
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -49,60 +49,60 @@ RECONCILE_SECONDS_MAX = 60.0
 
 
 @job_task(AskCheckout)
-def ask_checkout(work: Work[AskCheckout]) -> list[Message] | AsyncStep:
-    job, settings = work.job, work.settings
+def ask_checkout(task: TaskContext[AskCheckout]) -> list[Message] | AsyncStep:
+    job, settings = task.job, task.settings
     provider = installed.providers(settings).get(job.provider)
     if provider is None or not star_invoices.are_on(settings):
-        return work.answer(gettext("This bot does not accept payments yet. You have not been charged."))
+        return task.answer(gettext("This bot does not accept payments yet. You have not been charged."))
     order = orders.of(job.telegram_id, job.amount, provider, settings)
     if orders.read(orders.write(order, settings), settings) != order:  # nobody has as much
-        return work.answer(provider_texts.refused(provider))
+        return task.answer(provider_texts.refused(provider))
 
     async def step(_: Bot | None) -> list[Message]:
         checkout = Checkout(
             order=orders.write(order, settings),
             price=order.price,
             title=provider_texts.title(order, settings),
-            key=hashlib.sha256(work.job_id.encode()).hexdigest(),
+            key=hashlib.sha256(task.job_id.encode()).hexdigest(),
         )
         try:
             url = await provider.checkout(checkout)
         except Refused as error:
             log.warning("checkout_refused", provider=job.provider, error=str(error))
-            return work.answer(provider_texts.refused(provider))
+            return task.answer(provider_texts.refused(provider))
         except (ProviderError, *GARBAGE) as error:
             log.warning(
                 "checkout_unanswered", provider=job.provider, error=f"{type(error).__name__}: {error}"
             )
-            return work.answer(provider_texts.unanswered(provider))
+            return task.answer(provider_texts.unanswered(provider))
         finally:
             await provider.close()
-        return work.answer(provider_texts.checkout(order, provider, url, settings))
+        return task.answer(provider_texts.checkout(order, provider, url, settings))
 
     return step
 
 
 @job_task(RecordProviderPayment)
-def record(work: Work[RecordProviderPayment]) -> list[Message]:
+def record(task: TaskContext[RecordProviderPayment]) -> list[Message]:
     """Once for its event. What contradicts an earlier word, or is not what the checkout asked for, is not booked, and
     the admins are told. Payments of others by the same account with the provider are only recorded.
     """
-    job, settings = work.job, work.settings
+    job, settings = task.job, task.settings
     order = orders.read(job.order, settings)
     payment = sweeping.payment_of(job)
     is_kept = order is not None and orders.is_kept(order, payment, settings)
     outcome = provider_payments.book(
-        work.engine,
+        task.engine,
         ProviderEvent(job.provider, job.event_id, job.mark, job.model_dump(mode="json")),
         _charge(job, order) if order is not None and is_kept else None,
-        job_id=work.job_id,
+        job_id=task.job_id,
         problem=Problem.NOT_AS_ASKED if order is not None and not is_kept else None,
     )
-    work.note(outcome)
+    task.note(outcome)
     provider = installed.providers(settings).get(job.provider)
     log.info("provider_payment", provider=job.provider, payment_id=job.payment_id, status=outcome.status)
     if outcome.contradicts or outcome.reason is RejectionReason.KEY_REUSED:
-        _ring(work, "contradicts", lambda: provider_texts.contradiction(job, provider))
+        _ring(task, "contradicts", lambda: provider_texts.contradiction(job, provider))
         return []
     if outcome.reason is not None:
         raise Discard(f"the payment {job.payment_id} by {job.provider} is not booked: {outcome.reason}")
@@ -110,47 +110,47 @@ def record(work: Work[RecordProviderPayment]) -> list[Message]:
         return []
     if not is_kept:
         if outcome.event_is_new:
-            _ring(work, "not-as-asked", lambda: provider_texts.not_as_asked(job, order, provider))
+            _ring(task, "not-as-asked", lambda: provider_texts.not_as_asked(job, order, provider))
         return []
-    return _told(work, order, outcome)
+    return _told(task, order, outcome)
 
 
-def _told(work: Work[RecordProviderPayment], order: Order, outcome: ProviderOutcome) -> list[Message]:
+def _told(task: TaskContext[RecordProviderPayment], order: Order, outcome: ProviderOutcome) -> list[Message]:
     """A receipt of what this job credited or took back."""
-    job, settings, balance = work.job, work.settings, outcome.balance or 0
+    job, settings, balance = task.job, task.settings, outcome.balance or 0
     provider = installed.providers(settings).get(job.provider)
-    disputed = _told_of_dispute(work, job, order.telegram_id, outcome.disputed, balance, provider)
+    disputed = _told_of_dispute(task, job, order.telegram_id, outcome.disputed, balance, provider)
     if not (outcome.credited or outcome.taken):
         return disputed
     if outcome.taken and balance < 0:
-        _ring(work, "debt", lambda: provider_texts.debt_alarm(job, order, -balance, provider, settings))
-    booked = work.to_other(order.telegram_id, lambda: provider_texts.booked(job, outcome, provider, settings))
+        _ring(task, "debt", lambda: provider_texts.debt_alarm(job, order, -balance, provider, settings))
+    booked = task.to_other(order.telegram_id, lambda: provider_texts.booked(job, outcome, provider, settings))
     return [booked, *disputed]
 
 
 @job_task(RecordProviderDispute)
-def record_dispute(work: Work[RecordProviderDispute]) -> list[Message]:
+def record_dispute(task: TaskContext[RecordProviderDispute]) -> list[Message]:
     """Once for its event. A dispute of another program's payment by the same account is only recorded."""
-    job, settings = work.job, work.settings
+    job, settings = task.job, task.settings
     outcome = provider_payments.dispute(
-        work.engine,
+        task.engine,
         ProviderEvent(job.provider, job.event_id, job.mark, job.model_dump(mode="json")),
         ProviderDispute(job.dispute_id, job.payment_id, job.disputed, job.paid_currency, job.state),
-        job_id=work.job_id,
+        job_id=task.job_id,
     )
-    work.note(outcome)
+    task.note(outcome)
     provider = installed.providers(settings).get(job.provider)
     log.info("provider_dispute", provider=job.provider, payment_id=job.payment_id, state=job.state)
     if outcome.reason is RejectionReason.KEY_REUSED:
-        _ring(work, "contradicts", lambda: provider_texts.contradiction(job, provider))
+        _ring(task, "contradicts", lambda: provider_texts.contradiction(job, provider))
         return []
     if outcome.reason is not None:
         raise Discard(f"the dispute {job.dispute_id} by {job.provider} is not booked: {outcome.reason}")
-    return _told_of_dispute(work, job, outcome.telegram_id, outcome.taken, outcome.balance or 0, provider)
+    return _told_of_dispute(task, job, outcome.telegram_id, outcome.taken, outcome.balance or 0, provider)
 
 
 def _told_of_dispute(
-    work: Work[Any],
+    task: TaskContext[Any],
     job: RecordProviderPayment | RecordProviderDispute,
     payer: int | None,
     taken: int,
@@ -159,14 +159,14 @@ def _told_of_dispute(
 ) -> list[Message]:
     if payer is None or not taken:
         return []
-    settings = work.settings
+    settings = task.settings
     if taken > 0:
         _ring(
-            work,
+            task,
             "disputed",
             lambda: provider_texts.dispute_alarm(job, payer, taken, balance, provider, settings),
         )
-    return [work.to_other(payer, lambda: provider_texts.disputed(job.payment_id, taken, balance, settings))]
+    return [task.to_other(payer, lambda: provider_texts.disputed(job.payment_id, taken, balance, settings))]
 
 
 def _charge(job: RecordProviderPayment, order: Order) -> ProviderCharge:
@@ -182,12 +182,12 @@ def _charge(job: RecordProviderPayment, order: Order) -> ProviderCharge:
     )
 
 
-def _ring(work: Work[Any], what: str, text: Callable[[], str]) -> None:
+def _ring(task: TaskContext[Any], what: str, text: Callable[[], str]) -> None:
     """Once for the same words, however often the job runs."""
-    job = work.job
+    job = task.job
     told = hashlib.sha256(f"{job.provider} {job.event_id} {job.mark}".encode()).hexdigest()[:16]
     log.warning("provider_payment_alarm", provider=job.provider, payment_id=job.payment_id, what=what)
-    notifier.enqueue_payment(work.worker.redis, f"payment-{what}-{told}", text)
+    notifier.enqueue_payment(task.worker.redis, f"payment-{what}-{told}", text)
 
 
 @upkeep(sweeping.TASK)

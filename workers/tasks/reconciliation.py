@@ -25,8 +25,8 @@ from dbcore.settings import Settings
 from workers import payment_texts
 from workers.celery import Task, upkeep
 from workers.context import WorkerContext
+from workers.task_context import TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import Work
 
 log = structlog.get_logger(__name__)
 
@@ -84,18 +84,18 @@ def is_time(last_at: float | None, now: float, settings: Settings) -> bool:
 
 
 @job_task(ReconcileStars)
-def answer(work: Work[ReconcileStars]) -> list[Message]:
-    worker = work.worker
+def answer(task: TaskContext[ReconcileStars]) -> list[Message]:
+    worker = task.worker
     try:
-        done = reconciler.run(work.settings, work.engine, worker.redis, seconds_max=ANSWER_SECONDS)
+        done = reconciler.run(task.settings, task.engine, worker.redis, seconds_max=ANSWER_SECONDS)
     except BookUnreadable as error:
         log.warning("reconciliation_waits", error=str(error))
-        return work.answer(gettext("Telegram did not answer. Please try again in a few minutes."))
+        return task.answer(gettext("Telegram did not answer. Please try again in a few minutes."))
     except ReconciliationRefused:
-        return work.answer(
+        return task.answer(
             gettext("An app of this bot books payments itself, so there is nothing to compare.")
         )
     if isinstance(done, UnderWay):
         worker.publisher.ask(TASK, queue="health", expires_seconds=600)
-        return work.answer(payment_texts.reading(done.transactions, called("reconcile")))
-    return work.answer(payment_texts.reconciled(done))
+        return task.answer(payment_texts.reading(done.transactions, called("reconcile")))
+    return task.answer(payment_texts.reconciled(done))

@@ -31,8 +31,8 @@ from dbcore.ledger.star_refunds import RefundedPayment, RefundOutcome, RefundSta
 from dbcore.outcomes import Outcome
 from workers import refund_texts
 from workers.broadcasts.broadcaster import NO_BOT_SECONDS
+from workers.task_context import AsyncStep, TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import AsyncStep, Work
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -43,63 +43,63 @@ ASK_AGAIN_SECONDS_MIN = 2.0
 
 
 @job_task(AskRefund)
-def ask_refund(work: Work[AskRefund]) -> list[Message]:
-    job, settings = work.job, work.settings
+def ask_refund(task: TaskContext[AskRefund]) -> list[Message]:
+    job, settings = task.job, task.settings
     if not job.by_payer and not may(settings.role_of(job.telegram_id), Permission.REFUND):
         raise Discard("only an admin refunds a payment of somebody else")
     outcome = star_refunds.create(
-        work.engine,
-        key=work.job_id,
+        task.engine,
+        key=task.job_id,
         payment=job.payment,
         presser_id=job.telegram_id,
         actor=f"telegram:{job.telegram_id}",
         payer_within=timedelta(hours=settings.stars_refund_hours) if job.by_payer else None,
     )
     if outcome.reason is not None:
-        return work.answer(refund_texts.refused(outcome, settings))
-    return work.answer(
+        return task.answer(refund_texts.refused(outcome, settings))
+    return task.answer(
         refund_texts.to_confirm(outcome, by_payer=job.by_payer, settings=settings),
         refund_texts.buttons(outcome.token, job.telegram_id),
     )
 
 
 @job_task(DecideRefund)
-def refund(work: Work[DecideRefund]) -> list[Message] | AsyncStep:
-    job = work.job
+def refund(task: TaskContext[DecideRefund]) -> list[Message] | AsyncStep:
+    job = task.job
     outcome = star_refunds.decide(
-        work.engine,
-        key=work.job_id,
+        task.engine,
+        key=task.job_id,
         token=job.token,
         presser_id=job.telegram_id,
-        is_admin=may(work.settings.role_of(job.telegram_id), Permission.REFUND),
+        is_admin=may(task.settings.role_of(job.telegram_id), Permission.REFUND),
         confirm=job.confirm,
-        waited_seconds=work.waited_seconds,
+        waited_seconds=task.waited_seconds,
     )
     if outcome.state is RefundState.CANCELLED and outcome.reason is None:
-        return work.answer(refund_texts.cancelled(), edit=True)
+        return task.answer(refund_texts.cancelled(), edit=True)
     if outcome.reason is not None:
-        said = refund_texts.refused(outcome, work.settings)
+        said = refund_texts.refused(outcome, task.settings)
         if refund_texts.closes_the_card(outcome):
-            return work.answer(said, edit=True)
-        return work.toast(said, matters=False)
-    return _finished(work, outcome, lambda text: work.answer(text, edit=True))
+            return task.answer(said, edit=True)
+        return task.toast(said, matters=False)
+    return _finished(task, outcome, lambda text: task.answer(text, edit=True))
 
 
 @job_task(FinishRefund)
-def finish_refund(work: Work[FinishRefund]) -> list[Message] | AsyncStep:
+def finish_refund(task: TaskContext[FinishRefund]) -> list[Message] | AsyncStep:
     outcome = star_refunds.decide(
-        work.engine, key=work.job_id, token=work.job.token, presser_id=None, is_admin=True, confirm=True
+        task.engine, key=task.job_id, token=task.job.token, presser_id=None, is_admin=True, confirm=True
     )
     if outcome.reason is not None:
         raise Discard(f"the payment is not refunded: {outcome.reason}")
-    return _finished(work, outcome, lambda _: [])
+    return _finished(task, outcome, lambda _: [])
 
 
 def _finished(
-    work: Work[Any], outcome: RefundOutcome, answer: Callable[[str], list[Message]]
+    task: TaskContext[Any], outcome: RefundOutcome, answer: Callable[[str], list[Message]]
 ) -> AsyncStep | list[Message]:
     """Ask Telegram and book its answer. What was ended by an earlier run of the job is only said again."""
-    payment, engine = outcome.payment, work.engine
+    payment, engine = outcome.payment, task.engine
     assert payment is not None  # noqa: S101  it was confirmed
     if outcome.state is RefundState.DONE:
         return answer(refund_texts.done(payment))

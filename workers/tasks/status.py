@@ -15,27 +15,27 @@ from dbcore.admin_actions import DONE, AdminAction
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from workers import status_report as report
 from workers.context import WorkerContext
+from workers.task_context import TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import Work
 
 
 @job_task(ShowDatabaseStatus)
-def database_status(work: Work[ShowDatabaseStatus]) -> list[Message]:
-    if work.origin is None:
+def database_status(task: TaskContext[ShowDatabaseStatus]) -> list[Message]:
+    if task.origin is None:
         return []
-    found = report.read(work.worker.redis, budget=work.settings.db_connection_budget)
-    said, picture = report.text(found, work.settings), report.picture(found, work.settings)
-    return work.answer(said, picture=picture)
+    found = report.read(task.worker.redis, budget=task.settings.db_connection_budget)
+    said, picture = report.text(found, task.settings), report.picture(found, task.settings)
+    return task.answer(said, picture=picture)
 
 
 @job_task(OperatorAction)
-def act(work: Work[OperatorAction]) -> list[Message]:
-    worker, job = work.worker, work.job
+def act(task: TaskContext[OperatorAction]) -> list[Message]:
+    worker, job = task.worker, task.job
     order = AdminAction(job.action_id, job.actor, job.action, job.target, job.at, job.reason)
-    outcome = admin_actions.outcome_of(work.engine, order.action_id)
+    outcome = admin_actions.outcome_of(task.engine, order.action_id)
     if outcome is None:
         outcome = _carried_out(worker, order)
-        admin_actions.record(work.engine, order, outcome)
+        admin_actions.record(task.engine, order, outcome)
     elif outcome == DONE and order.action.startswith("broadcast."):
         worker.broadcaster.orders.take_up(int(order.target))
     actions.note(worker.redis, job, outcome)

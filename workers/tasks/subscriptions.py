@@ -22,8 +22,8 @@ from dbcore.ledger import star_subscriptions
 from dbcore.ledger.star_subscriptions import ChangeKind, Renewal
 from workers.broadcasts.broadcaster import NO_BOT_SECONDS
 from workers.celery import Task, upkeep
+from workers.task_context import AsyncStep, TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import AsyncStep, Work
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -36,16 +36,16 @@ _ON_RECEIPTS = frozenset({ChangeKind.BEGUN, ChangeKind.RENEWED, ChangeKind.REFUN
 
 
 @job_task(RecordRenewal)
-def record(work: Work[RecordRenewal]) -> list[Message]:
-    job = work.job
+def record(task: TaskContext[RecordRenewal]) -> list[Message]:
+    job = task.job
     invoice = invoices.said_in(job.payload)
     if invoice is None:
         log.warning("renewal_of_another_invoice", renewal=job.renewal)
         return []
     star_subscriptions.tell(
-        work.engine,
+        task.engine,
         # Update ids begin anew at times, and these jobs have no date in theirs.
-        key=fingerprint(work.job_id, job.telegram_id, job.payload, job.renewal),
+        key=fingerprint(task.job_id, job.telegram_id, job.payload, job.renewal),
         person=job.profile,
         invoice=invoice,
         renewal=Renewal(job.renewal),
@@ -53,24 +53,24 @@ def record(work: Work[RecordRenewal]) -> list[Message]:
         follows=follows,
     )
     outbox.announce()
-    known.look_up(work.engine, work.worker.redis, job.telegram_id, invoice.plan)
+    known.look_up(task.engine, task.worker.redis, job.telegram_id, invoice.plan)
     return []
 
 
 @job_task(SubscriptionChanged)
-def tell(work: Work[SubscriptionChanged]) -> list[Message]:
+def tell(task: TaskContext[SubscriptionChanged]) -> list[Message]:
     """The person, of what no receipt says."""
-    job, settings = work.job, work.settings
-    found = None if job.change in _ON_RECEIPTS else star_subscriptions.find(work.engine, job.number)
+    job, settings = task.job, task.settings
+    found = None if job.change in _ON_RECEIPTS else star_subscriptions.find(task.engine, job.number)
     if found is None:
         return []
-    return [work.to_other(job.telegram_id, lambda: chat_texts.changed(found, job.change, settings))]
+    return [task.to_other(job.telegram_id, lambda: chat_texts.changed(found, job.change, settings))]
 
 
 @job_task(ChangeRenewal)
-def change(work: Work[ChangeRenewal]) -> list[Message] | AsyncStep:
-    engine, client = work.engine, work.worker.redis
-    found = star_subscriptions.find(engine, work.job.number)
+def change(task: TaskContext[ChangeRenewal]) -> list[Message] | AsyncStep:
+    engine, client = task.engine, task.worker.redis
+    found = star_subscriptions.find(engine, task.job.number)
     if found is None or found.wanted_key is None:
         return []
     wanted_key, charges = found.wanted_key, star_subscriptions.charges(engine, found.number)

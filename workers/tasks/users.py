@@ -7,24 +7,24 @@ from ballast.jobs import Discard
 from ballast.messages import Message
 from dbcore.ledger import users
 from workers import texts
+from workers.task_context import TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import Work
 
 
 @job_task(GetOrCreateUser)
-def get_or_create(work: Work[GetOrCreateUser]) -> list[Message]:
-    account = users.get_or_create(work.engine, profile=work.job.profile)
-    work.note_account(account)
-    return work.answer(texts.welcome(account, work.settings))
+def get_or_create(task: TaskContext[GetOrCreateUser]) -> list[Message]:
+    account = users.get_or_create(task.engine, profile=task.job.profile)
+    task.note_account(account)
+    return task.answer(texts.welcome(account, task.settings))
 
 
 @job_task(SetUserStatus)
-def set_status(work: Work[SetUserStatus]) -> list[Message]:
-    users.set_status(work.engine, telegram_id=work.job.telegram_id, status=users.UserStatus(work.job.status))
+def set_status(task: TaskContext[SetUserStatus]) -> list[Message]:
+    users.set_status(task.engine, telegram_id=task.job.telegram_id, status=users.UserStatus(task.job.status))
     return []
 
 
 @job_task(Quarantine)
-def quarantine(work: Work[Quarantine]) -> list[Message]:
+def quarantine(task: TaskContext[Quarantine]) -> list[Message]:
     """An unreadable update has no effect but its own dead letter, which the failure writes."""
-    raise Discard(work.job.error)
+    raise Discard(task.job.error)

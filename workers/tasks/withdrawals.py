@@ -17,8 +17,8 @@ from dbcore.errors import DatabaseAway
 from dbcore.ledger import withdrawals
 from dbcore.ledger.withdrawals import WithdrawalState
 from workers.celery import Task, upkeep
+from workers.task_context import AsyncStep, TaskContext
 from workers.tasks.job_task import job_task
-from workers.work import AsyncStep, Work
 
 if TYPE_CHECKING:
     from telegram import Bot
@@ -29,9 +29,9 @@ SWEEP = "workers.payouts.sweep"
 
 
 @job_task(PayOut)
-def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
-    token, settings = work.job.token, work.settings
-    found = withdrawals.find(work.engine, token=token)
+def pay(task: TaskContext[PayOut]) -> list[Message] | AsyncStep:
+    token, settings = task.job.token, task.settings
+    found = withdrawals.find(task.engine, token=token)
     by = None if found is None else installed.adapter(settings, found.payout.adapter)
     if found is None or by is None:
         log.error("payout_waits", error="its adapter is not set up", adapter=found and found.payout.adapter)
@@ -39,14 +39,14 @@ def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
     if (by.currency, by.name) != (found.payout.currency, found.payout.adapter):
         log.error("payout_waits", number=found.number, error=f"it is in {found.payout.currency}")
         return []
-    turn = paying.begin(work.engine, token)
+    turn = paying.begin(task.engine, token)
     if turn.action not in {"pay", "ask"}:
         outbox.announce()
         return []
 
     async def step(_: Bot | None) -> list[Message]:
         try:
-            result = await paying.pay_out(work.engine, token, turn, by)
+            result = await paying.pay_out(task.engine, token, turn, by)
         except DatabaseAway as error:
             # The attempt is on record: the sweep asks the provider how it stands.
             log.warning("payout_not_booked", number=turn.number, error=str(error))
@@ -54,7 +54,7 @@ def pay(work: Work[PayOut]) -> list[Message] | AsyncStep:
         finally:
             await by.close()
         outbox.announce()
-        tell = partial(notifier.enqueue_payment, work.worker.redis)
+        tell = partial(notifier.enqueue_payment, task.worker.redis)
         if result.is_paid_twice:
             tell(f"payout-twice-{token}", lambda: chat_texts.paid_and_returned(turn.number))
         elif result.refusal and result.state is WithdrawalState.RETURNED:

@@ -3,8 +3,8 @@
 --       beat may be), then for each job eighteen: id, lane, main lane ('' = none), the job that queued it ('' = none),
 --       for how long it is put off (ms), queue, kind, envelope, total_max, failure ('' = none),
 --       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms,
---       and Celery's message in three parts, between which its place belongs ('' = the caller publishes it)
--- Returns for each {status}, or {status, id, queue, kind, place} where the caller is to publish the job now, or
+--       and Celery's message in three parts, between which its sequence belongs ('' = the caller publishes it)
+-- Returns for each {status}, or {status, id, queue, kind, sequence} where the caller is to publish the job now, or
 -- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record. Before
 -- them: how often somebody chose a language (languages.py).
 local grace_ms, lane_max, bearer_ms, fresh_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -18,8 +18,8 @@ local function is_taken_at_once(queue)
   return takers > 0 and takers == redis.call('ZCARD', OWNERS)
 end
 
-local function claim_for_bearer(id, place, envelope)
-  redis.call('HSET', job_key(id), 'owner', bearer(place), 'deliveries', 1, 'turn', turn_of(envelope))
+local function claim_for_bearer(id, sequence, envelope)
+  redis.call('HSET', job_key(id), 'owner', bearer(sequence), 'deliveries', 1, 'turn', turn_of(envelope))
   redis.call('ZADD', DUE, now + bearer_ms, id)
 end
 

@@ -1,6 +1,6 @@
 -- A job that waits is answered without being done: its answer is put on its record and published now. A process that
 -- waits for the database on its behalf no longer holds it. ARGV: id, reply, grace_ms, unless_begun (1 or 0)
--- Returns {id, queue, kind, place} of what is to be published now; {} where it is gone, or answered already, or begun.
+-- Returns {id, queue, kind, sequence} of what is to be published now; {} where it is gone, or answered already, or begun.
 local id, grace_ms = ARGV[1], tonumber(ARGV[3])
 local fields = redis.call('HMGET', job_key(id), 'lane', 'reply', 'begun', 'deliveries')
 if not fields[1] or fields[2] then return {} end

@@ -1,5 +1,5 @@
 -- A worker process says that it lives. ARGV: owner, report ('' = none), report_ttl_ms, lease_ms, whether it can take jobs
--- over (1 or 0), how many it took over since the last beat, id and place of each, then name and count of what it counted
+-- over (1 or 0), how many it took over since the last beat, id and sequence of each, then name and count of what it counted
 -- since it began: the same count told twice counts once. Returns what it holds, without a report nothing.
 first_write('ZADD', OWNERS, now, ARGV[1])
 if ARGV[5] == '1' then redis.call('ZADD', TAKERS, now, ARGV[1]) end

@@ -1,15 +1,15 @@
 -- A worker process takes the job it was handed, and more that wait in the same queue.
--- ARGV: owner, lease_ms, queue of the message ('' = unknown), id of its job ('' = none), its place ('' = unknown; with
+-- ARGV: owner, lease_ms, queue of the message ('' = unknown), id of its job ('' = none), its sequence ('' = unknown; with
 --       BEARERS_MARK if the message bears the claim),
 --       how many more, then the tasks that those may be of.
 -- Returns {how many messages are left in the queue, claims, how often somebody chose a language (languages.py)}. The job it was handed is not among them if there is
 -- nothing to do: it is finished, another is before it, or it is held; a copy is dropped by that.
-local owner, lease_ms, queue, handed, place, more = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local owner, lease_ms, queue, handed, sequence, more = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local tasks = {}
 for i = 7, #ARGV do tasks[ARGV[i]] = true end
 
 -- Queues are first in, first out: whatever was published before this message and is still unclaimed fell out. It goes by
--- the message's own place, not by the record's, which is a later one where the job was published again meanwhile.
+-- the message's own sequence, not by the record's, which is a later one where the job was published again meanwhile.
 local function note_place(number)
   local newest = tonumber(redis.call('HGET', CLAIMED, queue) or '0')
   if number and number > newest then first_write('HSET', CLAIMED, queue, string.format('%d', number)) end
@@ -34,13 +34,13 @@ local function claim(id, number, bears, is_behind)
     tonumber(fields[10] or '0'), tonumber(fields[11] or '0'), turn_of(fields[3])}
 end
 
--- The number of a place, and whether the message bears the claim.
-local function read_place(text)
+-- The number of a sequence, and whether the message bears the claim.
+local function read_sequence(text)
   local number, mark = string.match(text, '^(%d+)(%+?)$')
   return tonumber(number), mark == BEARERS_MARK
 end
 
--- The id and the place that a message of the inbox names. nil for any other: Celery knows what to do with it.
+-- The id and the sequence that a message of the inbox names. nil for any other: Celery knows what to do with it.
 local function read(raw)
   local is_json, message = pcall(cjson.decode, raw)
   if not is_json or type(message) ~= 'table' or type(message.headers) ~= 'table' then return nil end
@@ -48,12 +48,12 @@ local function read(raw)
   if type(headers.task) ~= 'string' or not tasks[headers.task] then return nil end
   if type(headers.id) ~= 'string' or type(headers.place) ~= 'string' then return nil end
   if type(headers.eta) == 'string' or type(headers.expires) == 'string' then return nil end
-  return headers.id, read_place(headers.place)
+  return headers.id, read_sequence(headers.place)
 end
 
 local claims = {}
 if handed ~= '' then
-  local number, bears = read_place(place)
+  local number, bears = read_sequence(sequence)
   note_place(number)
   claims[1] = claim(handed, number, bears)
   -- What was begun before and not finished may be what ends processes: nothing else is to end with it.

@@ -1,7 +1,7 @@
 -- Users have their answers: remove the records, remember the ids, and hand out the next jobs of their lanes.
 -- ARGV: grace_ms, then for each job: id, seen_at_ms, how many arguments follow for the balances that were seen then, and
 --       these, as note_balances takes them.
--- Returns for each {notice} or, with the next job to be published now, {notice, id, queue, kind, place}; {} where there
+-- Returns for each {notice} or, with the next job to be published now, {notice, id, queue, kind, sequence}; {} where there
 -- was no record.
 local grace_ms = tonumber(ARGV[1])
 local today = done_key(math.floor(time[1] / DAY))

@@ -32,22 +32,22 @@ end
 -- The caller publishes it right after; should that get lost, it is looked at again after the grace.
 local function mark_published(id, grace_ms)
   local queue = queue_of(id)
-  local place = first_write('HINCRBY', SEQUENCE, queue, 1)
-  redis.call('HSET', job_key(id), 'published', place, 'waits_in', queue)
+  local sequence = first_write('HINCRBY', SEQUENCE, queue, 1)
+  redis.call('HSET', job_key(id), 'published', sequence, 'waits_in', queue)
   redis.call('HSETNX', job_key(id), 'ready_at', now) -- published again, it has waited since the first time
   redis.call('ZADD', DUE, now + grace_ms, id)
-  return {id, queue, kind_of(id), tostring(place)}
+  return {id, queue, kind_of(id), tostring(sequence)}
 end
 
 -- Who holds a job that was claimed in the step that recorded it: whoever takes its message, which is there once. It says so by
--- BEARERS_MARK behind its place. The process that takes it is the owner from its next beat on.
-local function bearer(place) return 'bearer:' .. place end
+-- BEARERS_MARK behind its sequence. The process that takes it is the owner from its next beat on.
+local function bearer(sequence) return 'bearer:' .. sequence end
 local function is_bearer(owner) return string.sub(owner, 1, 7) == 'bearer:' end
 
--- place -- of the message with which the process took the job over, '' if it claimed it.
-local function is_held_by(id, owner, place)
+-- sequence -- of the message with which the process took the job over, '' if it claimed it.
+local function is_held_by(id, owner, sequence)
   local holder = redis.call('HGET', job_key(id), 'owner')
-  return holder == owner or (place ~= '' and holder == bearer(place))
+  return holder == owner or (sequence ~= '' and holder == bearer(sequence))
 end
 
 local function let_go(id)

@@ -26,8 +26,8 @@ for number = #jobs, 1, -1 do
   end
 end
 -- Only the head of a lane is due.
-for place, id in ipairs(redis.call('LRANGE', lane_key(lane), 0, -1)) do
-  if place > 1 then
+for position, id in ipairs(redis.call('LRANGE', lane_key(lane), 0, -1)) do
+  if position > 1 then
     redis.call('ZREM', DUE, id)
   elseif not redis.call('ZSCORE', DUE, id) and not redis.call('ZSCORE', HELD_BACK, id) then
     redis.call('ZADD', DUE, now, id)

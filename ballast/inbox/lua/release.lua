@@ -1,6 +1,6 @@
 -- Give a held job back, to be published again after a delay.
 -- ARGV: id, owner, delay_ms, undo_delivery (1 or 0), tell that it waits for the database (1 or 0), seen_at_ms, how many
--- pairs, whether what was queued is to wait beside the commands of its lane from here on (1 or 0), place (of is_held_by), so
+-- pairs, whether what was queued is to wait beside the commands of its lane from here on (1 or 0), sequence (of is_held_by), so
 -- many pairs of field, value to keep with it (reply, failure, ...), then the balances that were seen then, as note_balances
 -- takes them.
 local id, owner, delay_ms, balances_at = ARGV[1], ARGV[2], tonumber(ARGV[3]), 10 + 2 * ARGV[7]

@@ -29,19 +29,20 @@ local function is_its_turn(id)
 end
 
 -- Whether nobody took the message of a job that was claimed ahead: its queue was empty then, so it is the next one.
-local function is_next(queue, place)
+local function is_next(queue, sequence)
   local raw = redis.call('LINDEX', queue, -1)
-  return raw and string.find(raw, '"' .. place .. BEARERS_MARK .. '"', 1, true)
+  return raw and string.find(raw, '"' .. sequence .. BEARERS_MARK .. '"', 1, true)
 end
 
 -- Where nobody at all has beaten lately it was Redis that stood still, not they: give them time to be heard.
 local newest = redis.call('ZREVRANGE', OWNERS, 0, 0, 'WITHSCORES')
 if newest[2] and now - tonumber(newest[2]) > 0.75 * dead_after_ms then
-  first_write('SET', 'ballast:inbox:amnesty', 1, 'PX', dead_after_ms)
+  first_write('SET', 'ballast:inbox:grace', 1, 'PX', dead_after_ms)
 end
-local is_amnesty = redis.call('EXISTS', 'ballast:inbox:amnesty') == 1
+-- The second is what the last release calls it, whose worker may have written it a moment ago.
+local is_grace = redis.call('EXISTS', 'ballast:inbox:grace', 'ballast:inbox:amnesty') > 0
 local dead = {}
-if not is_amnesty then
+if not is_grace then
   dead = redis.call('ZRANGEBYSCORE', OWNERS, '-inf', now - dead_after_ms, 'LIMIT', 0, 10)
 end
 for _, owner in ipairs(dead) do
@@ -98,7 +99,7 @@ for _, id in ipairs(due) do
   elseif is_claimed_ahead and tonumber(redis.call('ZSCORE', DUE, id)) > now then
     -- Its queue is shut, but who took its message may be at work on it, and will say so with the next beat.
     if tonumber(redis.call('ZSCORE', DUE, id)) - bearer_ms <= now - HANGING_MS then note_untold(id) end
-  elseif is_claimed_ahead and is_amnesty then
+  elseif is_claimed_ahead and is_grace then
     first_write('ZADD', DUE, now + dead_after_ms, id)
   elseif is_its_turn(id) then
     local queue = fields[4]

@@ -1,5 +1,5 @@
 -- A worker process takes over the job that was claimed for whoever takes its message. It only reads: Redis writes nothing to
--- its disk before it answers. ARGV: id, place, queue, bearer_ms, how old the claim may be (ms)
+-- its disk before it answers. ARGV: id, sequence, queue, bearer_ms, how old the claim may be (ms)
 -- Returns {how many messages are left in the queue, how old the claim is (ms), claim, how often somebody chose a language
 -- (languages.py)}, or {} if the job is to be claimed: it
 -- is held by another, or too little is left of its lease to tell in time who holds it.

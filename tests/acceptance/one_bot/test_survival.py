@@ -190,7 +190,7 @@ async def test_a_copy_of_a_message_at_the_process_that_answers_makes_no_second_a
     (record,) = stack.redis.keys("ballast:inbox:job:*")
     job_id = str(record, "ascii").rsplit(":", 1)[1] if isinstance(record, bytes) else ""
     with queueing_at(stack.env["REDIS_URL"]) as queueing:
-        assert queueing.publisher.publish(Dispatch(job_id, "balances", "balances.show", place=""))
+        assert queueing.publisher.publish(Dispatch(job_id, "balances", "balances.show", sequence=""))
     await asyncio.to_thread(
         stack.wait_until, lambda: "copy_dropped" in stack.log("main"), "the copy is dropped"
     )

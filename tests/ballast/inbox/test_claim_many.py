@@ -88,10 +88,10 @@ def ids(found: Claims) -> list[str]:
 def test_a_round_takes_the_job_it_was_handed_and_those_behind_it_in_their_order(queue: Queue) -> None:
     for number in range(6):
         queue.accept(f"j{number}", f"user:{number}")
-    job_id, place = queue.take_message()
+    job_id, sequence = queue.take_message()
     queue.claim(0)  # the script is loaded
     before = queue.client.info("commandstats")["cmdstat_evalsha"]["calls"]
-    found = queue.claim(3, job_id=job_id, place=place)
+    found = queue.claim(3, job_id=job_id, sequence=sequence)
     assert queue.client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
     assert (ids(found), found.left) == (["j0", "j1", "j2", "j3"], 2)
     assert queue.waiting() == ["j4", "j5"]
@@ -121,8 +121,8 @@ def test_what_a_hanging_process_took_behind_another_job_is_overdue(queue: Queue)
 
 def test_one_job_when_there_is_one(queue: Queue) -> None:
     queue.accept("j0", "user:0")
-    job_id, place = queue.take_message()
-    assert queue.claim(CLAIMS_MAX, job_id=job_id, place=place).left == 0
+    job_id, sequence = queue.take_message()
+    assert queue.claim(CLAIMS_MAX, job_id=job_id, sequence=sequence).left == 0
 
 
 def test_of_each_lane_there_is_one_at_a_time_and_the_next_comes_once_it_is_finished(queue: Queue) -> None:
@@ -157,8 +157,8 @@ def test_what_may_have_ended_its_process_is_claimed_by_itself(queue: Queue) -> N
     queue.inbox.leave(OTHER)  # it died with the job
     assert ids(queue.claim(CLAIMS_MAX)) == ["j0"]
     assert queue.waiting() == ["j1", "j2"]
-    job_id, place = queue.take_message()
-    found = queue.claim(CLAIMS_MAX, job_id=job_id, place=place)
+    job_id, sequence = queue.take_message()
+    found = queue.claim(CLAIMS_MAX, job_id=job_id, sequence=sequence)
     assert (ids(found), found.claims[0].deliveries) == (["j1"], 2)
     assert queue.waiting() == ["j2"]
 
@@ -217,7 +217,9 @@ def test_in_rounds_of_any_size_each_job_is_done_once_and_in_its_lanes_order(
 
     def take(owner: str, more: int) -> list[str]:
         message = queue.waiting()[:1] and queue.take_message()
-        found = queue.claim(more, owner, job_id=message[0], place=message[1]) if message else queue.claim(0)
+        found = (
+            queue.claim(more, owner, job_id=message[0], sequence=message[1]) if message else queue.claim(0)
+        )
         held = ids(found)
         of_lanes = [lanes[int(job_id[1:])] for job_id in held]
         assert len({*of_lanes}) == len(of_lanes)

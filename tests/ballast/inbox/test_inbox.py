@@ -46,7 +46,7 @@ def silence(client: redis.Redis, owner: str) -> None:
 
 def test_an_accepted_job_is_handed_out_for_publishing(inbox: Inbox) -> None:
     assert inbox.accept(envelope("a")) == Receipt(
-        Acceptance.ACCEPTED, Dispatch("a", "balances", "balances.show", place="1")
+        Acceptance.ACCEPTED, Dispatch("a", "balances", "balances.show", sequence="1")
     )
     assert inbox.size() == 1
 
@@ -327,7 +327,7 @@ def test_a_job_overtaken_by_a_later_one_fell_out_however_long_the_queue(
     for number in range(3):
         inbox.accept(envelope(f"j{number}", lane=f"user:{number}"))
     client.lpush("balances", "message 2", "more")
-    inbox.claim("j1", OWNER, queue="balances", place="2")
+    inbox.claim("j1", OWNER, queue="balances", sequence="2")
     for number in (0, 2):
         make_due(client, f"j{number}")
     assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["j0"]
@@ -374,9 +374,9 @@ def test_a_job_published_twice_makes_none_of_those_between_look_lost(
         "balances"
     )  # as if it were empty for a moment: the rescuer publishes j0 once more, behind the others
     _, (again,) = inbox.rescue(10)
-    assert again.place == "21"
+    assert again.sequence == "21"
     client.lpush("balances", *(f"message {number}" for number in range(20)))
-    assert inbox.claim("j0", OWNER, queue="balances", place="1") is not None  # by its first message
+    assert inbox.claim("j0", OWNER, queue="balances", sequence="1") is not None  # by its first message
     for number in range(1, 20):
         make_due(client, f"j{number}")
     assert inbox.rescue(100) == (19, [])
@@ -391,7 +391,7 @@ def test_after_redis_stood_still_nobody_is_taken_for_dead_at_once(inbox: Inbox, 
     assert inbox.rescue(10)[1] == []
     inbox.beat(OWNER, {})
     assert inbox.rescue(10)[1] == []
-    client.delete("ballast:inbox:amnesty")  # its time is over, and the other has not been heard of since
+    client.delete("ballast:inbox:grace")  # its time is over, and the other has not been heard of since
     assert [dispatch.job_id for dispatch in inbox.rescue(10)[1]] == ["b"]
 
 

@@ -186,7 +186,7 @@ def test_a_batch_is_one_command_and_its_jobs_are_published_in_its_order(
     dispatches = [receipt.dispatch for receipt in receipts if receipt.dispatch is not None]
     # Of user 0 one was there already; of 1 to 39 the second waits for the first.
     assert [dispatch.job_id for dispatch in dispatches] == [f"j{number}" for number in range(1, 60)]
-    assert [int(dispatch.place) for dispatch in dispatches] == list(range(2, 61))
+    assert [int(dispatch.sequence) for dispatch in dispatches] == list(range(2, 61))
 
 
 def test_one_update_twice_in_a_batch_is_one_job(inbox: Inbox) -> None:

@@ -45,8 +45,8 @@ def take_message(client: redis.Redis) -> tuple[str, str]:
     return message["headers"]["id"], message["headers"]["place"]
 
 
-def take_over(inbox: Inbox, job_id: str, place: str) -> Claims | None:
-    return inbox.take_over(job_id, queue="balances", place=place)
+def take_over(inbox: Inbox, job_id: str, sequence: str) -> Claims | None:
+    return inbox.take_over(job_id, queue="balances", sequence=sequence)
 
 
 def shift_lease(client: redis.Redis, seconds: float, job_id: str = "a") -> None:
@@ -73,12 +73,12 @@ def test_a_job_is_taken_over_with_its_message_and_nothing_is_written(
     taker: Inbox, client: redis.Redis
 ) -> None:
     accept(taker)
-    job_id, place = take_message(client)
-    assert place == "1+"
-    take_over(taker, "none", place)  # the script is loaded
+    job_id, sequence = take_message(client)
+    assert sequence == "1+"
+    take_over(taker, "none", sequence)  # the script is loaded
     before = client.info("persistence")["rdb_changes_since_last_save"]
     began = time.monotonic()
-    found = take_over(taker, job_id, place)
+    found = take_over(taker, job_id, sequence)
     assert client.info("persistence")["rdb_changes_since_last_save"] == before
     assert found is not None
     (claim,) = found.claims
@@ -111,26 +111,26 @@ def test_a_job_whose_message_is_lost_is_published_again_once_its_lease_is_over(
     taker: Inbox, client: redis.Redis
 ) -> None:
     accept(taker)
-    _, place = take_message(client)
+    _, sequence = take_message(client)
     assert taker.rescue(10)[1] == []
     shift_lease(client, -BEARER_LEASE_MS / 1000)
     (dispatch,) = taker.rescue(10)[1]
-    assert take_over(taker, "a", place) is None, "it comes too late"
-    assert taker.claim("a", OTHER, queue="balances", place=dispatch.place) is not None
-    assert taker.claim("a", OWNER, queue="balances", place=place) is None
+    assert take_over(taker, "a", sequence) is None, "it comes too late"
+    assert taker.claim("a", OTHER, queue="balances", sequence=dispatch.sequence) is not None
+    assert taker.claim("a", OWNER, queue="balances", sequence=sequence) is None
 
 
 def test_a_message_that_comes_late_is_claimed_by_a_write(taker: Inbox, client: redis.Redis) -> None:
     """Else the process might have too little time to say that it holds the job."""
     accept(taker)
-    job_id, place = take_message(client)
+    job_id, sequence = take_message(client)
     shift_lease(client, -(TAKE_OVER_MS + 1) / 1000)
-    assert take_over(taker, job_id, place) is None
-    claim = taker.claim(job_id, OWNER, queue="balances", place=place)
+    assert take_over(taker, job_id, sequence) is None
+    claim = taker.claim(job_id, OWNER, queue="balances", sequence=sequence)
     assert claim is not None
     assert (claim.deliveries, claim.begun) == (1, False), "nobody has begun it before"
     assert owner_of(client) == OWNER.encode()
-    assert take_over(Inbox(client), job_id, place) is None
+    assert take_over(Inbox(client), job_id, sequence) is None
 
 
 def test_a_job_whose_message_nobody_took_in_time_was_not_begun(taker: Inbox, client: redis.Redis) -> None:
@@ -140,19 +140,19 @@ def test_a_job_whose_message_nobody_took_in_time_was_not_begun(taker: Inbox, cli
     shift_lease(client, -BEARER_LEASE_MS / 1000)
     assert taker.rescue(10) == (1, [])
     assert owner_of(client) is None
-    job_id, place = take_message(client)
-    found = taker.claim_many(OWNER, queue="balances", job_id=job_id, place=place, more=5, tasks=TASKS)
+    job_id, sequence = take_message(client)
+    found = taker.claim_many(OWNER, queue="balances", job_id=job_id, sequence=sequence, more=5, tasks=TASKS)
     assert [(claim.envelope.job_id, claim.begun) for claim in found.claims] == [("a", False), ("b", False)]
 
 
 def test_a_message_without_the_claim_gets_nothing_of_it(taker: Inbox, client: redis.Redis) -> None:
     """A copy, or one that a worker put back: another process may be at work on the job."""
     accept(taker)
-    job_id, place = take_message(client)
-    for other in (place.removesuffix("+"), "2+", "", "+", "1++", "x+"):
+    job_id, sequence = take_message(client)
+    for other in (sequence.removesuffix("+"), "2+", "", "+", "1++", "x+"):
         assert take_over(taker, job_id, other) is None
-        assert taker.claim(job_id, OTHER, queue="balances", place=other) is None
-    assert take_over(taker, job_id, place) is not None
+        assert taker.claim(job_id, OTHER, queue="balances", sequence=other) is None
+    assert take_over(taker, job_id, sequence) is not None
 
 
 @pytest.mark.parametrize("gives_back", [False, True])
@@ -215,7 +215,7 @@ def test_who_wakes_after_its_job_was_given_away_does_not_get_it_back(
     other.beat(OTHER, {})
     shift_lease(client, -BEARER_LEASE_MS / 1000)  # it was frozen
     (dispatch,) = other.rescue(10)[1]
-    assert other.claim("a", OTHER, queue="balances", place=dispatch.place) is not None
+    assert other.claim("a", OTHER, queue="balances", sequence=dispatch.sequence) is not None
     assert taker.beat(OWNER, {}) == set()
     assert not taker.release("a", OWNER, delay_seconds=0)
     assert owner_of(client) == OTHER.encode()
@@ -295,9 +295,9 @@ def test_whose_message_waits_while_its_queue_shuts_is_told_and_the_job_stays_whe
     assert taker.rescue(10, shut=["balances"])[1] == []
     assert (taker.held_back(), owner_of(client)) == (1, None)
     assert taker.rescue(10)[1] == [], "its message is still there"
-    job_id, place = take_message(client)
-    assert take_over(taker, job_id, place) is None
-    assert taker.claim(job_id, OWNER, queue="balances", place=place) is not None
+    job_id, sequence = take_message(client)
+    assert take_over(taker, job_id, sequence) is None
+    assert taker.claim(job_id, OWNER, queue="balances", sequence=sequence) is not None
 
 
 STEPS = ("accept", "take", "beat", "finish", "release", "lose", "put back", "die", "time")
@@ -324,19 +324,19 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
     def take(who: int) -> None:
         if not client.llen("balances"):
             return
-        job_id, place = take_message(client)
-        found = inboxes[who].take_over(job_id, queue="balances", place=place)
+        job_id, sequence = take_message(client)
+        found = inboxes[who].take_over(job_id, queue="balances", sequence=sequence)
         if found is None:
             found = inboxes[who].claim_many(
-                owners[who], job_id=job_id, queue="balances", place=place, more=1, tasks=TASKS
+                owners[who], job_id=job_id, queue="balances", sequence=sequence, more=1, tasks=TASKS
             )
         for claim in found.claims:
             assert not any(claim.envelope.job_id in jobs for jobs in held)
             held[who].append(claim.envelope.job_id)
 
-    def finish(who: int, place: int = 0) -> None:
+    def finish(who: int, sequence: int = 0) -> None:
         if held[who]:
-            job_id = held[who].pop(place % len(held[who]))
+            job_id = held[who].pop(sequence % len(held[who]))
             done.append(job_id)
             following = inboxes[who].finish(job_id).following
             if following is not None:

@@ -37,7 +37,7 @@ _STARTED_WITH = {
 
 
 @dataclass(frozen=True)
-class Work(Generic[J]):
+class TaskContext(Generic[J]):
     """What a task's function receives: the job, where its answer goes, and the doorway to the database.
 
     origin -- where the job came from; None if nobody waits for an answer.
