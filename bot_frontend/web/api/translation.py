@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from http import HTTPStatus
 from typing import Any
 
 import psycopg2.errors
@@ -16,7 +15,7 @@ from ballast.builtin.composition import Unsendable
 from ballast.queueing.failed_jobs import FailedJobRefused
 from ballast.queueing.snooze import Snoozed
 from ballast.texts import gettext, said
-from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.problems import TITLES, Problem
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway, OutcomeUnknown
 from dbcore.expectations import expectation
@@ -86,7 +85,7 @@ def problem_of(error: Exception) -> Problem | None:
             return _invalid(error)
         case HTTPException():
             code = _CODES.get(error.status_code, "bad-request")
-            return Problem(error.status_code, code, HTTPStatus(error.status_code).phrase)
+            return Problem(error.status_code, code, gettext(TITLES[code]))
     return None
 
 
