@@ -179,7 +179,7 @@ def test_jobs_that_failed_and_that_wait(engine: GuardedEngine, redis_url: str) -
     ):
         told = printed(*line.split(), status=status)
         told = re.sub(r"\b[A-Z0-9]{8}\b", "", told)  # a reference
-        require_translated(told, "nonsense", "nothing", "show", "discard", "help", "limit")
+        require_translated(told, "nonsense", "nothing", "show", "discard", "help", "OPTIONS", "REFERENCE")
 
 
 @pytest.mark.usefixtures("spoken")
