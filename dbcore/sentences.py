@@ -48,8 +48,8 @@ def several(parts: Iterable[Sentence | str], between: str = " ") -> Sentence:
     return Sentence(between.join(f"{{{name}}}" for name in named), named)
 
 
-class Refusal(ValueError):
-    """What somebody wants is refused, and why is said in sentences that can be shown to them. In English as `str`."""
+class Explained(Exception):
+    """What went wrong is said in sentences that can be shown to people. In English as `str`."""
 
     def __init__(self, *sentences: Sentence | str) -> None:
         """sentences -- a str is one that needs no translation, or has it."""
@@ -62,6 +62,10 @@ class Refusal(ValueError):
         return self.sentences[0] if len(self.sentences) == 1 else several(self.sentences)
 
 
-def sentence_of(error: Exception) -> Sentence | str:
-    """What an error says, as it can stand in a sentence."""
-    return error.whole if isinstance(error, Refusal) else str(error)
+class Refusal(Explained, ValueError):
+    """What somebody wants is refused, and why is said in sentences that can be shown to them."""
+
+
+def sentence_of(error: BaseException) -> Sentence | str:
+    """What an error says, which may stand in a sentence."""
+    return error.whole if isinstance(error, Explained) else str(error)

@@ -32,7 +32,6 @@ FOR_AUTHORS = frozenset(
         "Confirm the action without prompting.",
         "Could not determine name for option with declarations {decls!r}",
         "Couldn't detect Bash version, shell completion is not supported.",
-        "DeprecationWarning: The command {name!r} is deprecated.{extra_message}",
         "DeprecationWarning: The {param_type} {name!r} is deprecated.{extra_message}",
         "Do you want to continue?",
         "Error: The two entered values do not match.",
@@ -47,7 +46,6 @@ FOR_AUTHORS = frozenset(
         "Unknown standard stream '{name}'",
         "Value must be an iterable.",
         "Windows error: {error}",
-        "deprecated",
         "env var: {var}",
         "{editor}: Editing failed",
         "{editor}: Editing failed: {e}",
@@ -79,6 +77,8 @@ def clicks_own() -> Iterator[str | tuple[str, ...]]:
 
 def _help_of(command: click.Command) -> Iterator[str]:
     yield from paragraphs(command.help or "")
+    if isinstance(command.deprecated, str):
+        yield command.deprecated
     for parameter in command.params:
         if isinstance(parameter, click.Option) and parameter.help:
             yield from paragraphs(parameter.help)

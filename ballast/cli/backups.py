@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import Command, as_json, print_json
-from ballast.texts import gettext, ngettext
+from ballast.texts import gettext, ngettext, said
+from ballast.texts.steps import step
 
 if TYPE_CHECKING:
     from ballast.app import App
@@ -108,10 +109,12 @@ def restore(
     around = surroundings(settings, apps)
     store = _store(settings, to) if (to or settings.backup_to) else None
     with restoring.opened(backup, store, identity) as (manifest, folder):
-        click.echo(gettext("opened    the backup of {time}; its checksums are right", time=manifest.taken_at))
+        click.echo(
+            step("opened", gettext("the backup of {time}; its checksums are right", time=manifest.taken_at))
+        )
         if check:
             checks = restoring.check(settings, around, manifest, folder)
-            click.echo(gettext("proven    restored, {checks} of {checks} checks passed", checks=checks))
+            click.echo(step("proven", gettext("restored, {checks} of {checks} checks passed", checks=checks)))
             return
         url = into or settings.require("database_url")
         restoring.restore(
@@ -143,7 +146,7 @@ def back_up_before_migration(settings: Settings) -> None:
         raise BackupFailed(
             gettext(
                 "{error}. Nothing was migrated; {option} migrates without a backup",
-                error=error,
+                error=said(error),
                 option="--no-backup",
             )
         ) from error

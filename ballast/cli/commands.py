@@ -51,6 +51,14 @@ class _Speaking(click.Command):
     def help(self, english: str | None) -> None:
         self._help = english
 
+    @property
+    def deprecated(self) -> bool | str:
+        return gettext(self._deprecated) if isinstance(self._deprecated, str) else self._deprecated
+
+    @deprecated.setter
+    def deprecated(self, english: bool | str) -> None:
+        self._deprecated = english
+
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         with speaking(ENGLISH):  # click makes it once, and get_params says it in each language
             return super().get_help_option(ctx)
@@ -221,10 +229,10 @@ def _failures_told(ctx: click.Context) -> Iterator[None]:
 def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     """The line, and the exit status. None for what is nothing of the kind."""
     from dbcore.collisions import Refused
-    from dbcore.sentences import Refusal
+    from dbcore.sentences import Explained
     from dbcore.settings import SettingsError
 
-    reason = said(error) if isinstance(error, Refusal) else str(error)
+    reason = said(error) if isinstance(error, Explained) else str(error)
     if isinstance(error, SettingsError | Refused):
         return reason, IMPOSSIBLE
 

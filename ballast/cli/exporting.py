@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from ballast.cli.commands import REFUSED, Command
 from ballast.texts import gettext, ngettext, said
+from ballast.texts.steps import step
 
 
 @click.command(cls=Command)
@@ -59,7 +60,7 @@ def _verify(ctx: click.Context, folder: Path) -> None:
 
     manifest, wrong = verify(folder)
     for line in wrong:
-        click.echo(line)
+        click.echo(said(line))
     if wrong:
         differs = gettext(
             "{folder} is not what was exported at {time}", folder=folder, time=manifest.exported_at
@@ -70,12 +71,13 @@ def _verify(ctx: click.Context, folder: Path) -> None:
     files = ngettext("{count} file", "{count} files", len(manifest.files))
     counted = ngettext("{count} row", "{count} rows", rows)
     time = manifest.exported_at
-    click.echo(gettext("verified  {files}, {rows}, exported at {time}", files=files, rows=counted, time=time))
+    exported = gettext("{files}, {rows}, exported at {time}", files=files, rows=counted, time=time)
+    click.echo(step("verified", exported))
     click.echo(_checksum(sha256_of(folder / "manifest.json")))
 
 
 def _checksum(of_manifest: str) -> str:
-    return gettext("manifest  SHA-256 {checksum}", checksum=of_manifest)
+    return step("manifest", f"SHA-256 {of_manifest}")
 
 
 def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
@@ -130,4 +132,4 @@ def _export_person(person: str, path: Path) -> None:
         )
     for name, count in counts.items():
         click.echo(f"{name:<30} {count:>9,}")
-    click.echo(gettext("written   {path}", path=path))
+    click.echo(step("written", str(path)))

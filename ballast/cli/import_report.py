@@ -12,7 +12,7 @@ import click
 from ballast.apps.discovery import installed
 from ballast.cli.audit_text import report
 from ballast.operators.auditing import audit_with_apps
-from ballast.texts import gettext, ngettext, pgettext
+from ballast.texts import gettext, ngettext, pgettext, said
 from ballast.texts.columns import left
 from ballast.texts.formats import number
 from dbcore.guard.engine import GuardedEngine
@@ -25,6 +25,7 @@ from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool, Totals
 from dbcore.importing.undoing import Undoer
 from dbcore.money import format_amount
+from dbcore.sentences import Sentence
 from dbcore.settings import Settings
 from dbcore.text import one_line
 
@@ -156,10 +157,10 @@ class _Lines:
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, line: str) -> None:
+    def add(self, line: Sentence | str) -> None:
         self.count += 1
         if self.count <= SHOWN_MAX:
-            click.echo(line)
+            click.echo(said(line))
 
     def end(self) -> None:
         if self.count > SHOWN_MAX:

@@ -77,7 +77,7 @@ def move(
     from ballast.cli.backups import surroundings
     from ballast.moving import from_backup as moves
     from ballast.moving.mover import Mover
-    from ballast.moving.steps import step
+    from ballast.texts.steps import step
     from dbcore.database_url import read_database_url
     from dbcore.redis_client import connect_redis
     from dbcore.sentences import sentence, sentence_of

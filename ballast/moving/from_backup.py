@@ -13,8 +13,8 @@ from ballast.inbox.copying import InboxCopier
 from ballast.moving import gap
 from ballast.moving.mover import Mover
 from ballast.moving.pause import Pause
-from ballast.moving.steps import step
 from ballast.texts import gettext, ngettext
+from ballast.texts.steps import step
 from dbcore.backups.errors import words_of
 from dbcore.guard.deadline import Deadline
 from dbcore.moving import checks, hold, record, whereabouts

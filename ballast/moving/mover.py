@@ -25,9 +25,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ballast.backups.making import Surroundings, find_programs
 from ballast.moving.pause import ACTOR, Pause, living_processes, wait_until_heard
-from ballast.moving.steps import step
 from ballast.texts import gettext, ngettext, said
 from ballast.texts.formats import decimals
+from ballast.texts.steps import step
 from dbcore import migrate
 from dbcore.backups import dumping
 from dbcore.backups.errors import words_of

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ballast.texts.catalogues import ENGLISH, OWN, Key, Source, is_right_to_left, sources, sources_of_apps
 
 if TYPE_CHECKING:
-    from dbcore.sentences import Refusal, Sentence
+    from dbcore.sentences import Explained, Sentence
 
 _SPOKEN: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
 _ZONE: ContextVar[str | None] = ContextVar("zone", default=None)
@@ -90,13 +90,13 @@ def _has_places_of(english: str, translated: str) -> bool:
         return False
 
 
-def said(sentences: Refusal | Sentence | str) -> str:
+def said(sentences: Explained | Sentence | str) -> str:
     """What dbcore and others keep as English sentences."""
-    from dbcore.sentences import Refusal, Sentence
+    from dbcore.sentences import Explained, Sentence
 
     if isinstance(sentences, str):
         return sentences
-    if isinstance(sentences, Refusal):
+    if isinstance(sentences, Explained):
         return " ".join(said(each) for each in sentences.sentences)
     arguments = {
         name: said(value) if isinstance(value, Sentence) else value

@@ -61,7 +61,7 @@ def forms(message: Message) -> list[tuple[str, str]]:
 
 
 def places(text: str) -> set[str]:
-    return set(re.findall(r"\{(\w*)\}", text))
+    return set(re.findall(r"\{(\w*)(?:!\w)?\}", text))
 
 
 each_domain = pytest.mark.parametrize("domain", texts.DOMAINS, ids=["chat", "page", "cli"])
