@@ -47,14 +47,17 @@ function byAddress() {
 async function found(reference) {
   try {
     const answer = await fetch(`/jobs/${encodeURIComponent(reference)}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    return answer.ok ? described(await answer.json()) : gettext(REFUSALS[answer.status] ?? NO_ANSWER);
+    if (answer.ok) return described(await answer.json());
+    const refusal = REFUSALS[answer.status] ?? NO_ANSWER;
+    return gettext(refusal);
   } catch {
     return gettext(NO_ANSWER);
   }
 }
 
 function described(job) {
-  const state = gettext(STATES[job.state] ?? job.state);
+  const name = STATES[job.state] ?? job.state;
+  const state = gettext(name);
   const words = inOne([
     job.waits_for ? gettext("{state}: it waits for {what}", { state, what: job.waits_for }) : state,
     job.kind,
