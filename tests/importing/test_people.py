@@ -198,7 +198,8 @@ def test_a_source_without_the_columns_is_refused(
     (tmp_path / "people.csv").write_text(content)
     rules = Rules(exponent=2, currency="CREDIT", names=names)
     with pytest.raises(SourceError) as raised, Spool() as spool:
-        read_people(open_source(str(tmp_path / "people.csv")), rules, spool, pytest.fail, lambda _: None)
+        source = open_source(str(tmp_path / "people.csv"))
+        read_people(source, rules, spool, lambda invalid: pytest.fail(str(invalid)), lambda _: None)
     assert why in str(raised.value)
 
 

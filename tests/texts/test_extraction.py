@@ -22,6 +22,6 @@ def test_each_text_that_the_code_says_is_in_a_catalogue(package: str) -> None:
                 continue
             place = _SAYING.get(node.func.id)
             said = node.args[place] if place is not None and len(node.args) > place else None
-            if isinstance(said, ast.Constant) and said.value not in known:
-                missing.append(f"{path.relative_to(texts.ROOT)}:{node.lineno}: {said.value}")
+            if isinstance(said, ast.Constant) and str(said.value) not in known:
+                missing.append(f"{path.relative_to(texts.ROOT)}:{node.lineno}: {said.value!r}")
     assert missing == []

@@ -15,12 +15,12 @@ from click.testing import CliRunner
 
 from ballast.cli.main import cli
 from ballast.inbox import Inbox
-from ballast.moving.steps import step
 from ballast.queueing import worker_drains
 from ballast.queueing.envelope import Envelope
 from ballast.texts import LANGUAGES, said, speaking
 from ballast.texts.catalogues import use_folder
 from ballast.texts.columns import labelled, left, right, width
+from ballast.texts.steps import step
 from dbcore import failed_operations
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, users
