@@ -247,6 +247,24 @@ def test_queues_workers_outages_settings_and_lists_of_nothing(redis_url: str) ->
 
 
 @pytest.mark.usefixtures("spoken")
+def test_what_programs_read_is_in_english_in_each_language(engine: GuardedEngine, redis_url: str) -> None:
+    printed("freeze", "@bob", "--reason", "note", "--yes")
+    failed(engine)
+    with redis.Redis.from_url(redis_url) as client:
+        Inbox(client).accept(
+            Envelope(job_id="w", kind="balances.show", lane="user:7001", fields={"telegram_id": 7001})
+        )
+    for line in (
+        *("jobs list --json", "jobs waiting --json", f"jobs show {REFERENCE}", "keys list --json"),
+        *("user @bob --json", "user @bob --csv", "users --json", "users --csv", "transfers --json"),
+        *("transfers --csv", "roles list --json", "log --json", "queues list --json", "workers list --json"),
+        *("outages --json", "settings --json", "upgrade --check --json"),
+    ):
+        told = printed(*line.split())
+        assert told and "⟦" not in told, line
+
+
+@pytest.mark.usefixtures("spoken")
 def test_a_bad_setting_is_refused_in_the_operators_language_and_logged_in_english(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
