@@ -27,7 +27,7 @@ _KNOWN = "SELECT 1 FROM ballast.admin_actions WHERE action_id = %s"
 
 
 class RoleRefused(Refusal):
-    """It cannot be given. It says why, for an operator."""
+    """It cannot be given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def grant(engine: GuardedEngine, action: AdminAction, *, telegram_id: int, role:
         if role is not None and before is None and isinstance(count, int) and count >= OPERATORS_MAX:
             raise RoleRefused(
                 sentence(
-                    "there are {number} operators already; take a role from somebody", number=OPERATORS_MAX
+                    "there are {count} operators already; take a role from somebody", count=OPERATORS_MAX
                 )
             )
         if role is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -12,21 +12,34 @@ class Sentence:
     """`template` is English and its key in the catalogues; `{name}` in it is a place for an argument.
 
     An argument may be a Sentence itself. An int is a number, and no name of something: its digits stand in groups.
+
+    many -- what `template` is for any count but one, which is the argument `{count}`; None if it counts nothing.
     """
 
     template: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    many: str | None = None
 
     def __str__(self) -> str:
         shown = {
             name: f"{each:,}" if isinstance(each, int) else each for name, each in self.arguments.items()
         }
-        return self.template.format_map(shown)
+        template = self.template if self.many is None or self.arguments["count"] == 1 else self.many
+        return template.format_map(shown)
+
+    def having(self, **arguments: object) -> Sentence:
+        """The same with these arguments."""
+        return replace(self, arguments={**self.arguments, **arguments})
 
 
 def sentence(template: str, /, **arguments: object) -> Sentence:
     """A Sentence. The catalogues have each text that is the first argument of such a call."""
     return Sentence(template, arguments)
+
+
+def nsentence(one: str, many: str, count: int, /, **arguments: object) -> Sentence:
+    """The same, in the form for `count`, which is also the argument `{count}`."""
+    return Sentence(one, {"count": count, **arguments}, many)
 
 
 def several(parts: Iterable[Sentence | str], between: str = " ") -> Sentence:

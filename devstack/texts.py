@@ -54,7 +54,14 @@ TextId: TypeAlias = tuple[str | None, str]
 _SPEAKING = ("ballast", "bot_frontend", "dbcore", "workers")
 """Packages that say something to people."""
 
-_KEYWORDS: dict[str, Any] = {**DEFAULT_KEYWORDS, "gettext_noop": None, "mention": (2,), "sentence": None}
+_KEYWORDS: dict[str, Any] = {
+    **DEFAULT_KEYWORDS,
+    "gettext_noop": None,
+    "mention": (2,),
+    "sentence": None,
+    "nsentence": (1, 2),
+    "shaped": (2,),
+}
 
 _PLURAL_FORMS = {
     "ar": "nplurals=6; plural=(n==0 ? 0 : n==1 ? 1 : n==2 ? 2 : n%100>=3 && n%100<=10 ? 3 : n%100>=11 ? 4 : 5);",

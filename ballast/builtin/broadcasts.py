@@ -109,6 +109,10 @@ class StartBroadcast(Composition, Job):
             )
         return self
 
+    def objection(self, now: datetime) -> str | None:
+        found = self.contradiction(now)
+        return None if found is None else str(found)
+
     @property
     def payload(self) -> dict[str, Any]:
         """As dbcore keeps it."""
@@ -211,7 +215,8 @@ class ChangeDraft(BroadcastJob):
         return self
 
     def objection(self, now: datetime) -> str | None:
-        return past(self.scheduled_for, now)
+        objection = past(self.scheduled_for, now)
+        return None if objection is None else str(objection)
 
 
 class PressBroadcast(BroadcastJob):

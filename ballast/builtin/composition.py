@@ -22,6 +22,7 @@ from ballast.builtin.jobs import TelegramId
 from ballast.chat.markup import HtmlError, plain_text
 from dbcore.expectations import shaped
 from dbcore.money import MAX_AMOUNT
+from dbcore.sentences import Refusal, Sentence, sentence
 
 TEXT_LENGTH_MAX = 4096
 """Of what people see, which is what Telegram counts: tags and addresses of links are not in it."""
@@ -50,7 +51,7 @@ LATE_MAX = timedelta(minutes=1)
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Unsendable(ValueError):
+class Unsendable(Refusal):
     """Each value is well by itself, and yet it cannot be sent: Telegram would refuse it, or its parts contradict each
     other.
     """
@@ -59,7 +60,7 @@ class Unsendable(ValueError):
 def _no_number(value: object) -> object:
     """pydantic takes one for seconds."""
     if isinstance(value, int | float) or (isinstance(value, str) and "-" not in value[1:]):
-        raise ValueError("expected a time such as 2026-12-01T18:00:00+01:00")
+        raise Refusal(sentence("expected a time such as 2026-12-01T18:00:00+01:00"))
     return value
 
 
@@ -121,7 +122,7 @@ class Segment(BaseModel):
             and self.balance_max is not None
             and self.balance_min > self.balance_max
         ):
-            raise Unsendable("balance_max: expected no less than balance_min")
+            raise Unsendable(sentence("balance_max: expected no less than balance_min"))
         return self
 
     def parts(self) -> dict[str, Any]:
@@ -147,12 +148,12 @@ class QuietHours(BaseModel):
         try:
             return ZoneInfo(value).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise Unsendable("expected a time zone such as Europe/Berlin") from None
+            raise Unsendable(sentence("expected a time zone such as Europe/Berlin")) from None
 
     @model_validator(mode="after")
     def _some_hours(self) -> Self:
         if self.begin == self.end:
-            raise Unsendable("expected an end other than the beginning")
+            raise Unsendable(sentence("expected an end other than the beginning"))
         return self
 
 
@@ -193,11 +194,11 @@ class MessageButton(BaseModel):
     data: str | None = Field(default=None, min_length=1, max_length=64)
 
     @property
-    def objection(self) -> str | None:
+    def objection(self) -> Sentence | None:
         if (self.url is None) == (self.data is None):
-            return "expected either url or data"
+            return sentence("expected either url or data")
         if self.data is not None and len(self.data.encode(errors="replace")) > DATA_BYTES_MAX:
-            return f"data: expected at most {DATA_BYTES_MAX} bytes"
+            return sentence("data: expected at most {count} bytes", count=DATA_BYTES_MAX)
         return None
 
 
@@ -275,13 +276,15 @@ class Composition(BaseModel):
         # Not by the buttons themselves: the API tells what is malformed from what cannot be sent.
         for number, button in enumerate((each for row in self.buttons for each in row), 1):
             if button.objection is not None:
-                raise Unsendable(f"button {number}: {button.objection}")
+                raise Unsendable(
+                    sentence("button {number}: {expected}", number=str(number), expected=button.objection)
+                )
         most = TEXT_LENGTH_MAX if self.media is None else CAPTION_LENGTH_MAX
         if self.text is not None:
             _require_text("text", self.text, most, is_html=self.entities is None)
         if self.other is not None:
             if self.text is None:
-                raise Unsendable("other: expected a text beside it")
+                raise Unsendable(sentence("other: expected a text beside it"))
             _require_text("other", self.other.text, most, is_html=self.other.entities is None)
         return self
 
@@ -289,9 +292,10 @@ class Composition(BaseModel):
     def has_message(self) -> bool:
         return self.text is not None or self.media is not None
 
-    def objection(self, now: datetime) -> str | None:
+    def contradiction(self, now: datetime) -> Sentence | None:
+        """Why it cannot be drawn up now, though Telegram would take it."""
         if self.paid and self.stars_max is None:
-            return "stars_max: expected how many Stars a paid broadcast may cost at most, got none"
+            return sentence("stars_max: expected how many Stars a paid broadcast may cost at most, got none")
         return past(self.scheduled_for, now)
 
     @property
@@ -325,16 +329,29 @@ class Composition(BaseModel):
         }
 
 
-def past(scheduled_for: datetime | None, now: datetime) -> str | None:
+def past(scheduled_for: datetime | None, now: datetime) -> Sentence | None:
     if scheduled_for is None or scheduled_for >= now - LATE_MAX:
         return None
-    return f"scheduled_for: expected a time to come, got {scheduled_for.isoformat()}; it is {now:%Y-%m-%d %H:%M} UTC"
+    return sentence(
+        "scheduled_for: expected a time to come, got {given}; it is {now} UTC",
+        given=scheduled_for.isoformat(),
+        now=f"{now:%Y-%m-%d %H:%M}",
+    )
 
 
 def _require_text(name: str, text: str, most: int, *, is_html: bool) -> None:
     try:
         length = len(plain_text(text) if is_html else text)
     except HtmlError as error:
-        raise Unsendable(f"{name}: expected Telegram's HTML: {error}") from None
+        raise Unsendable(
+            sentence("{name}: expected Telegram's HTML: {why}", name=name, why=error.why)
+        ) from None
     if not 1 <= length <= most:
-        raise Unsendable(f"{name}: expected 1 to {most:,} characters without tags, got {length:,}")
+        raise Unsendable(
+            sentence(
+                "{name}: expected 1 to {most} characters without tags, got {length}",
+                name=name,
+                most=most,
+                length=length,
+            )
+        )

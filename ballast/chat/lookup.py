@@ -7,8 +7,8 @@ few hundred thousand. Nothing is kept for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, cast
 
@@ -20,9 +20,9 @@ from ballast.inbox.limits import SIZE_MAX
 from ballast.queueing.envelope import APPS_LANE, Envelope, queue_of, reference_of
 from ballast.queueing.kinds import WRITING_KINDS
 from ballast.queueing.queues import DATABASE_QUEUES
-from ballast.texts import ngettext, pgettext
 from dbcore.breaker import FleetView
 from dbcore.redis_client import redis_time
+from dbcore.sentences import Sentence, nsentence, sentence
 
 LOOKED_AT_MAX = 1_000_000
 """Ids of jobs that were finished: of more than these not all are looked at."""
@@ -41,7 +41,7 @@ class FoundJob:
 
     state -- held_back, queued, running, behind (others of its lane), delayed, answering or finished.
     whose -- the Telegram id, and the name as Telegram said it. since -- seconds since 1970, by Redis's clock.
-    waits_for -- in words, in the language that is spoken; empty where it waits for nothing.
+    waits_for -- what stands behind "it waits for"; empty where it waits for nothing.
     """
 
     reference: str
@@ -53,7 +53,11 @@ class FoundJob:
     since: float | None = None
     age_seconds: float | None = None
     deliveries: int = 0
-    waits_for: str = ""
+    waits_for: Sentence | str = ""
+
+    def as_json(self, say: Callable[[Sentence | str], str] = str) -> dict[str, Any]:
+        """say -- for whom its words are; in English by default."""
+        return {**asdict(self), "waits_for": say(self.waits_for)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +126,27 @@ def _requester(record: dict[bytes, bytes]) -> tuple[Any, Any]:
 
 def _state(
     client: redis.Redis, job_id: str, record: dict[bytes, bytes], kind: str | None, view: FleetView | None
-) -> tuple[str, str]:
+) -> tuple[str, Sentence | str]:
     lane = record.get(b"lane", b"").decode()
     ahead = cast("int | None", client.lpos(f"ballast:inbox:lane:{lane}", job_id))
     if ahead:
         first = cast(bytes, client.lindex(f"ballast:inbox:lane:{lane}", 0) or b"").decode()
-        return "behind", _behind(ahead, reference_of(first), is_of_app=lane.startswith(APPS_LANE))
+        named = {"reference": reference_of(first)}
+        if lane.startswith(APPS_LANE):
+            return "behind", nsentence(
+                "{count} job of the same lane, the first with reference {reference}",
+                "{count} jobs of the same lane, the first with reference {reference}",
+                ahead,
+                **named,
+            )
+        return "behind", nsentence(
+            "{count} job of the same user, the first with reference {reference}",
+            "{count} jobs of the same user, the first with reference {reference}",
+            ahead,
+            **named,
+        )
     if b"reply" in record:
-        return "answering", pgettext("a job waits for", "Telegram to take its answer")
+        return "answering", sentence("Telegram to take its answer")
     if client.zscore("ballast:inbox:held_back", job_id) is not None:
         return "held_back", _what_holds(view)
     if b"owner" in record and b"published" not in record:
@@ -137,34 +154,16 @@ def _state(
     if b"published" in record:
         if view is not None and _is_held(kind, view):
             return "held_back", _what_holds(view)
-        queue = record[b"waits_in"].decode()
-        return "queued", pgettext("a job waits for", "a worker of queue {name}", name=queue)
-    return "delayed", pgettext("a job waits for", "its next try")
+        return "queued", sentence("a worker of queue {queue}", queue=record[b"waits_in"].decode())
+    return "delayed", sentence("its next try")
 
 
-def _behind(count: int, first: str, *, is_of_app: bool) -> str:
-    """first -- the reference of the job that is done next."""
-    if is_of_app:
-        return ngettext(
-            "one job of the same lane, the first with reference {reference}",
-            "{count} jobs of the same lane, the first with reference {reference}",
-            count,
-            reference=first,
-        )
-    return ngettext(
-        "one job of the same user, the first with reference {reference}",
-        "{count} jobs of the same user, the first with reference {reference}",
-        count,
-        reference=first,
-    )
-
-
-def _what_holds(view: FleetView | None) -> str:
-    if view is not None and view.paused and view.paused_by:
-        return pgettext("a job waits for", "the end of the pause by {name}", name=view.paused_by)
-    if view is not None and view.paused:
-        return pgettext("a job waits for", "the end of the pause by an operator")
-    return pgettext("a job waits for", "the database")
+def _what_holds(view: FleetView | None) -> Sentence:
+    if view is None or not view.paused:
+        return sentence("the database")
+    if view.paused_by:
+        return sentence("the end of the pause by {operator}", operator=view.paused_by)
+    return sentence("the end of the pause by an operator")
 
 
 def _is_held(kind: str | None, view: FleetView) -> bool:

@@ -11,10 +11,16 @@ from dataclasses import dataclass
 from html import unescape
 from typing import NamedTuple
 
+from dbcore.sentences import Sentence, sentence
+from dbcore.text import one_line
+
 TAGS = {
     *("a", "b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "code", "pre", "blockquote"),
     *("span", "tg-spoiler", "tg-emoji", "tg-time"),
 }
+
+SHOWN_LENGTH_MAX = 40
+"""Of a tag in a sentence about it."""
 
 _WORDS = re.compile(r"[^<&]+")
 _NAME = re.compile(r"[^\s>]*")
@@ -26,12 +32,15 @@ _HTML = re.compile(r"</?[A-Za-z][^<>]*>|&(?:lt|gt|amp|quot|#[0-9]{1,7}|#[xX][0-9
 
 
 class HtmlError(ValueError):
-    """Telegram would refuse the text. The message says what is wrong, and where."""
+    """Telegram would refuse the text. why -- what is wrong, and where."""
 
-    def __init__(self, what: str, source: str, at: int) -> None:
+    def __init__(self, what: Sentence, source: str, at: int) -> None:
         line = source.count("\n", 0, at) + 1
         column = at - (source.rfind("\n", 0, at) + 1) + 1
-        super().__init__(f"{what} (line {line}, character {column})")
+        self.why = sentence(
+            "{what} (line {line}, character {column})", what=what, line=str(line), column=str(column)
+        )
+        super().__init__(str(self.why))
 
 
 def is_html(text: str) -> bool:
@@ -80,7 +89,9 @@ def read(source: str) -> tuple[str, list[Span]]:
         else:
             at = _open(source, at, open_tags, length)
     if open_tags:
-        raise HtmlError(f"<{open_tags[-1].name}> is never closed", source, open_tags[-1].at)
+        raise HtmlError(
+            sentence("{tag} is never closed", tag=f"<{open_tags[-1].name}>"), source, open_tags[-1].at
+        )
     text = "".join(plain)
     cut = len(text) - len(text.lstrip())
     text = text.strip()
@@ -103,28 +114,47 @@ def _open(source: str, start: int, open_tags: list[_Opened], length: int) -> int
     """Read a start tag behind so much text; where it ends."""
     name, at = _name(source, start + 1, start)
     if name not in TAGS:
-        shown = f"<{name[:30]}>" if name else "a <"
         known = ", ".join(sorted(TAGS))
         raise HtmlError(
-            f"{shown} is no tag that Telegram knows ({known}); a < in the text is written &lt;", source, start
+            sentence(
+                "{tag} is no tag that Telegram knows ({known}); a < in the text is written &lt;",
+                tag=_shown(f"<{name[:30]}>"),
+                known=known,
+            )
+            if name
+            else sentence(
+                "a < is no tag that Telegram knows ({known}); a < in the text is written &lt;", known=known
+            ),
+            source,
+            start,
         )
     attributes: dict[str, str] = {}
     while True:
         while source[at : at + 1].isspace():
             at += 1
         if at >= len(source):
-            raise HtmlError(f"the tag <{name} has no > at its end", source, start)
+            raise HtmlError(_endless(f"<{name}"), source, start)
         if source[at] == ">":
             break
         attribute = _ATTRIBUTE.match(source, at)
         if attribute is None or source[attribute.end() : attribute.end() + 1] == "=":
-            raise HtmlError(f"the tag <{name} has an attribute that cannot be read", source, at)
+            raise HtmlError(
+                sentence("the tag {tag} has an attribute that cannot be read", tag=_shown(f"<{name}")),
+                source,
+                at,
+            )
         attributes[attribute["name"].lower()] = unescape((attribute["value"] or "").strip("\"'"))
         at = attribute.end()
     if name == "span" and attributes.get("class") != "tg-spoiler":
-        raise HtmlError('<span> needs class="tg-spoiler"', source, start)
+        raise HtmlError(
+            sentence("{tag} needs {attribute}", tag="<span>", attribute='class="tg-spoiler"'), source, start
+        )
     if name == "tg-emoji" and not attributes.get("emoji-id", "").isdecimal():
-        raise HtmlError('<tg-emoji> needs emoji-id="…" with a number', source, start)
+        raise HtmlError(
+            sentence("{tag} needs {attribute} with a number", tag="<tg-emoji>", attribute='emoji-id="…"'),
+            source,
+            start,
+        )
     open_tags.append(_Opened(name, start, length, attributes.get("href")))
     return at + 1
 
@@ -135,12 +165,20 @@ def _close(source: str, start: int, open_tags: list[_Opened]) -> tuple[int, _Ope
     while source[at : at + 1].isspace():
         at += 1
     if source[at : at + 1] != ">":
-        raise HtmlError(f"the tag </{name} has no > at its end", source, start)
+        raise HtmlError(_endless(f"</{name}"), source, start)
     if not open_tags:
-        raise HtmlError(f"</{name}> closes nothing", source, start)
+        raise HtmlError(sentence("{tag} closes nothing", tag=_shown(f"</{name}>")), source, start)
     opened = open_tags.pop()
     if name not in ("", opened.name):
-        raise HtmlError(f"</{name}> stands where </{opened.name}> was expected", source, start)
+        raise HtmlError(
+            sentence(
+                "{tag} stands where {expected} was expected",
+                tag=_shown(f"</{name}>"),
+                expected=f"</{opened.name}>",
+            ),
+            source,
+            start,
+        )
     return at + 1, opened
 
 
@@ -148,5 +186,14 @@ def _name(source: str, at: int, start: int) -> tuple[str, int]:
     found = _NAME.match(source, at)
     assert found is not None  # noqa: S101  it may be empty
     if found.end() >= len(source):
-        raise HtmlError(f"{source[start : start + 20]!r} has no > at its end", source, start)
+        raise HtmlError(_endless(repr(source[start : start + 20])), source, start)
     return found.group().lower(), found.end()
+
+
+def _endless(tag: str) -> Sentence:
+    return sentence("the tag {tag} has no > at its end", tag=_shown(tag))
+
+
+def _shown(tag: str) -> str:
+    """As it may stand in a sentence of ours."""
+    return one_line(tag, SHOWN_LENGTH_MAX)

@@ -334,7 +334,8 @@ def _compare(engine: GuardedEngine, options: ImportOptions, totals: Totals, tota
             "{amount} of it for people who are not in the source", amount=money(ledger - total.after)
         )
         click.echo(_row("", others))
-    click.echo(f"{pgettext('import', 'differences')}  {_differing(options, total)}")
+    differences = pgettext("import", "differences")
+    click.echo(f"{differences}  {_differing(options, total)}")
     return total.different == 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -19,7 +18,7 @@ from ballast.cli.commands import (
     require_agreement,
     say_if_none,
 )
-from ballast.texts import ENGLISH, gettext, gettext_noop, ngettext, said, speaking
+from ballast.texts import gettext, gettext_noop, ngettext, said
 from ballast.texts.columns import left, right
 
 if TYPE_CHECKING:
@@ -92,9 +91,8 @@ def show(ctx: click.Context, *, reference: str) -> None:
         )
     engine, settings = open_database()
     client = connect_redis(settings)
-    with speaking(ENGLISH):
-        found = lookup.find(client, wanted, CachedStateReader(client).read())
-    answer = {} if found is None else {name: value for name, value in asdict(found).items() if value != ""}
+    found = lookup.find(client, wanted, CachedStateReader(client).read())
+    answer = {} if found is None else {name: value for name, value in found.as_json().items() if value != ""}
     if found is None or found.state == "finished":
         try:
             letter = failed_jobs.described(engine, wanted)
@@ -164,17 +162,16 @@ def waiting(*, limit: int, as_json: bool) -> None:
     from dbcore.settings import load_settings
 
     client = connect_redis(load_settings())
-    with speaking(ENGLISH if as_json else None):
-        page = lookup.waiting(client, CachedStateReader(client).read(), place=None, limit=limit)
+    page = lookup.waiting(client, CachedStateReader(client).read(), place=None, limit=limit)
     if as_json:
-        print_json([asdict(job) for job in page.items])
+        print_json([job.as_json() for job in page.items])
         return
     say_if_none(page.items, gettext("No job waits."))
     for job in page.items:
         whose = gettext("nobody") if job.telegram_id is None else job.telegram_id
         waits = gettext(_STATES[job.state])
         if job.waits_for:
-            waits = gettext("{state}, for {what}", state=waits, what=job.waits_for)
+            waits = gettext("{state}, for {what}", state=waits, what=said(job.waits_for))
         age, kind = right(duration(job.age_seconds or 0), 12), left(job.kind or gettext("unknown"), 22)
         click.echo(f"{job.reference}  {age}  {kind}  {whose}  {waits}")
     if page.next_place is not None:

@@ -80,6 +80,7 @@ def move(
     from ballast.texts.steps import step
     from dbcore.database_url import read_database_url
     from dbcore.redis_client import connect_redis
+    from dbcore.sentences import sentence, sentence_of
     from dbcore.settings import SettingsError, load_settings
 
     apps, settings = installed().apps, load_settings()
@@ -94,7 +95,7 @@ def move(
     try:
         target = read_database_url(given)
     except ValueError as error:
-        raise SettingsError(f"NEW_URL: {error}") from error
+        raise SettingsError(sentence("NEW_URL: {error}", error=sentence_of(error))) from error
     mover = Mover(
         settings=settings,
         target=target,

@@ -43,8 +43,9 @@ def list_(*, as_json: bool) -> None:
         from_settings = [{"telegram_id": each, "role": role} for each, role in fixed.items()]
         print_json([*from_settings, *(asdict(each) for each in given if each.telegram_id not in fixed)])
         return
+    by_settings = gettext("by the settings")
     for telegram_id, role in fixed.items():
-        click.echo(f"{telegram_id:<20}  {role:<10}  {gettext('by the settings')}")
+        click.echo(f"{telegram_id:<20}  {role:<10}  {by_settings}")
     for each in given:
         if each.telegram_id not in fixed:
             when = f"{each.granted_at:%Y-%m-%d %H:%M}"
@@ -95,7 +96,8 @@ def _grant(whom: str, name: str | None, reason: str) -> None:
         raise NotDone(said(refused)) from None
     with connect_redis(settings) as client:
         Roles(client).put(person.telegram_id, now)
-    click.echo(f"{person.telegram_id}: {now.value if now else gettext('no role')}")
+    has = now.value if now else gettext("no role")
+    click.echo(f"{person.telegram_id}: {has}")
 
 
 def _doing(engine: GuardedEngine, settings: Settings) -> Doing:

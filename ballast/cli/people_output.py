@@ -34,13 +34,13 @@ _STATUSES = {
 
 
 def person_line(person: Person, settings: Settings) -> str:
-    seen = gettext("never")
+    seen = gettext("seen never")
     if person.last_seen_at:
-        seen = f"{person.last_seen_at:%Y-%m-%d}"
+        seen = gettext("seen {day}", day=f"{person.last_seen_at:%Y-%m-%d}")
     marks = "".join(f"  {mark}" for mark in (_frozen(person), _unusual(person)) if mark)
     return (
         f"{person.telegram_id:>14}  {left(_handle(person.username), 24)}  {left(one_line(person.first_name, 24), 24)}  "
-        f"{money(person.balance, settings):>20}  {gettext('seen {day}', day=seen)}{marks}"
+        f"{money(person.balance, settings):>20}  {seen}{marks}"
     )
 
 
@@ -203,7 +203,8 @@ class Card:
         for each in asked:
             amount = money(each.amount, self._settings.in_currency(each.currency))
             what = gettext("{amount} to {name}", amount=amount, name=named(each.recipient))
-            click.echo(f"  {each.created_at:%Y-%m-%d %H:%M}  {gettext('their Confirm')}  {what}")
+            their_confirm = gettext("their Confirm")
+            click.echo(f"  {each.created_at:%Y-%m-%d %H:%M}  {their_confirm}  {what}")
 
     def _movement(self, made: Movement) -> str:
         sign = "+" if made.amount > 0 else ""

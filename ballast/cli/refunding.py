@@ -78,7 +78,8 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
         Envelope.of(FinishRefund(token=asked.token), job_id=key, lane=f"refund:{asked.token}")
     )
     if receipt.status is not Acceptance.ACCEPTED:
-        click.echo(f"ballast: {gettext('too many jobs wait; nothing was refunded')}", err=True)
+        full = gettext("too many jobs wait; nothing was refunded")
+        click.echo(f"ballast: {full}", err=True)
         ctx.exit(REFUSED)
     if receipt.dispatch is not None:
         Publisher(client).publish(receipt.dispatch)

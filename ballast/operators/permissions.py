@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ballast.operators.api_scopes import SCOPES
+from ballast.texts import gettext, gettext_noop
 from dbcore.roles import Role
 
 if TYPE_CHECKING:
@@ -54,32 +55,40 @@ class Row:
 
 
 PERMISSIONS: Mapping[Permission, Row] = {
-    Permission.SEE_STATUS: Row("see how everything is, and get /dbstatus", Role.VIEWER, None),
-    Permission.SEE_PEOPLE: Row("find users, with their balances and movements", Role.VIEWER, "users:read"),
-    Permission.SEE_TRANSFERS: Row("list transfers", Role.VIEWER, "transfers:read"),
-    Permission.SEE_BROADCASTS: Row("list broadcasts", Role.VIEWER, "broadcasts:read"),
-    Permission.SEE_JOBS: Row("list jobs that failed or wait, queues and workers", Role.VIEWER, "jobs:read"),
-    Permission.SEE_AUDIT_LOG: Row("search the audit log", Role.VIEWER, "audit:read"),
-    Permission.MESSAGE: Row("write to users", Role.SUPPORT, "users:write"),
-    Permission.FREEZE: Row("freeze and unfreeze accounts", Role.SUPPORT, "users:write"),
-    Permission.RESOLVE_JOBS: Row("retry and discard failed jobs", Role.SUPPORT, "jobs:write"),
-    Permission.ADJUST: Row("credit and debit users", Role.TREASURER, "money:write"),
-    Permission.APPROVE: Row("approve credits and debits above a limit", Role.OWNER, None),
-    Permission.REVERSE: Row("reverse transfers", Role.TREASURER, "money:write"),
+    Permission.SEE_STATUS: Row(gettext_noop("see how everything is, and get /dbstatus"), Role.VIEWER, None),
+    Permission.SEE_PEOPLE: Row(
+        gettext_noop("find users, with their balances and movements"), Role.VIEWER, "users:read"
+    ),
+    Permission.SEE_TRANSFERS: Row(gettext_noop("list transfers"), Role.VIEWER, "transfers:read"),
+    Permission.SEE_BROADCASTS: Row(gettext_noop("list broadcasts"), Role.VIEWER, "broadcasts:read"),
+    Permission.SEE_JOBS: Row(
+        gettext_noop("list jobs that failed or wait, queues and workers"), Role.VIEWER, "jobs:read"
+    ),
+    Permission.SEE_AUDIT_LOG: Row(gettext_noop("search the audit log"), Role.VIEWER, "audit:read"),
+    Permission.MESSAGE: Row(gettext_noop("write to users"), Role.SUPPORT, "users:write"),
+    Permission.FREEZE: Row(gettext_noop("freeze and unfreeze accounts"), Role.SUPPORT, "users:write"),
+    Permission.RESOLVE_JOBS: Row(gettext_noop("retry and discard failed jobs"), Role.SUPPORT, "jobs:write"),
+    Permission.ADJUST: Row(gettext_noop("credit and debit users"), Role.TREASURER, "money:write"),
+    Permission.APPROVE: Row(gettext_noop("approve credits and debits above a limit"), Role.OWNER, None),
+    Permission.REVERSE: Row(gettext_noop("reverse transfers"), Role.TREASURER, "money:write"),
     Permission.SETTLE_HOLDS: Row(
-        "post and void holds, and approve withdrawals", Role.TREASURER, "money:write"
+        gettext_noop("post and void holds, and approve withdrawals"), Role.TREASURER, "money:write"
     ),
     Permission.REFUND: Row(
-        "refund payments in Stars, and cancel the renewal of subscriptions", Role.TREASURER, None
+        gettext_noop("refund payments in Stars, and cancel the renewal of subscriptions"),
+        Role.TREASURER,
+        None,
     ),
-    Permission.ERASE: Row("erase users' data", Role.OWNER, "users:write"),
-    Permission.BROADCAST: Row("send broadcasts, and stop them", Role.OWNER, "broadcasts:write"),
-    Permission.QUERY: Row("choose whom a broadcast goes to by SQL", Role.OWNER, None),
-    Permission.COMMAND_APPS: Row("use apps' commands for admins", Role.OWNER, None),
-    Permission.PAUSE_WORK: Row("pause queues, and drain workers", Role.OWNER, "fleet:write"),
-    Permission.HOLD_DATABASE: Row("pause all database access, or ignore the breaker", Role.OWNER, None),
-    Permission.GRANT_ROLES: Row("give and take roles", Role.OWNER, None),
-    Permission.END_SESSIONS: Row("list and end others' sessions", Role.OWNER, None),
+    Permission.ERASE: Row(gettext_noop("erase users' data"), Role.OWNER, "users:write"),
+    Permission.BROADCAST: Row(gettext_noop("send broadcasts, and stop them"), Role.OWNER, "broadcasts:write"),
+    Permission.QUERY: Row(gettext_noop("choose whom a broadcast goes to by SQL"), Role.OWNER, None),
+    Permission.COMMAND_APPS: Row(gettext_noop("use apps' commands for admins"), Role.OWNER, None),
+    Permission.PAUSE_WORK: Row(gettext_noop("pause queues, and drain workers"), Role.OWNER, "fleet:write"),
+    Permission.HOLD_DATABASE: Row(
+        gettext_noop("pause all database access, or ignore the breaker"), Role.OWNER, None
+    ),
+    Permission.GRANT_ROLES: Row(gettext_noop("give and take roles"), Role.OWNER, None),
+    Permission.END_SESSIONS: Row(gettext_noop("list and end others' sessions"), Role.OWNER, None),
 }
 """In the order in which they are shown."""
 
@@ -93,6 +102,20 @@ OF_ORDERS: Mapping[str, Permission] = {
 """Of what the status page orders (`OperatorAction`), by the first word of the action."""
 
 ALL = frozenset(Permission)
+
+_LEAST = {
+    Role.VIEWER: gettext_noop("Only viewers and above may {what}."),
+    Role.SUPPORT: gettext_noop("Only support and above may {what}."),
+    Role.TREASURER: gettext_noop("Only treasurers and above may {what}."),
+    Role.OWNER: gettext_noop("Only owners may {what}."),
+}
+"""what -- of a Row."""
+
+
+def not_permitted(permission: Permission) -> str:
+    """What somebody is told whose role is too low."""
+    row = PERMISSIONS[permission]
+    return gettext(_LEAST[row.least], what=gettext(row.what))
 
 
 def may(role: Role | None, permission: Permission) -> bool:

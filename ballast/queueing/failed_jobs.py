@@ -18,8 +18,16 @@ from dbcore.sentences import Refusal, sentence
 PAGE = 100
 
 
+_DEALT_WITH = {
+    "retried": sentence("{reference} was retried already"),
+    "discarded": sentence("{reference} was discarded already"),
+}
+
+
 class FailedJobRefused(Refusal):
-    """What was asked cannot be done with this failed job now. It says why, and what there is instead."""
+    """What was asked cannot be done with this failed job now. It says why, and what there is instead, in one sentence
+    that begins small and has no full stop.
+    """
 
 
 def open_ones(engine: GuardedEngine, limit: int) -> list[FailedOperation]:
@@ -54,8 +62,8 @@ def retry(
     if letter.kind == Quarantine.kind:
         raise FailedJobRefused(
             sentence(
-                "{reference} is an update that could not be read, so there is no job to queue; ask its sender to write "
-                "again, and discard it",
+                "{reference} is an update that could not be read, so there is no job to queue; ask its sender to "
+                "write again, and discard it",
                 reference=reference,
             )
         )
@@ -63,9 +71,9 @@ def retry(
     if receipt.status is not Acceptance.ACCEPTED:
         raise FailedJobRefused(
             sentence(
-                "{reference} could not be queued ({why}), and stays open; try again later",
+                "{reference} could not be queued ({status}), and stays open; try again later",
                 reference=reference,
-                why=str(receipt.status),
+                status=str(receipt.status),
             )
         )
     failed_operations.resolve(engine, letter, "retried", order)
@@ -84,11 +92,7 @@ def discard(engine: GuardedEngine, reference: str, order: AdminAction) -> None:
 def _open(engine: GuardedEngine, reference: str) -> FailedOperation:
     letter = _found(engine, reference)
     if letter.status != "open":
-        raise FailedJobRefused(
-            sentence("{reference} was retried already", reference=reference)
-            if letter.status == "retried"
-            else sentence("{reference} was discarded already", reference=reference)
-        )
+        raise FailedJobRefused(_DEALT_WITH[letter.status].having(reference=reference))
     return letter
 
 
@@ -97,9 +101,8 @@ def _found(engine: GuardedEngine, reference: str) -> FailedOperation:
     if letter is None:
         raise FailedJobRefused(
             sentence(
-                "there is no failed job {reference}; `{command}` shows those there are",
+                "there is no failed job {reference}; `ballast jobs list` shows those there are",
                 reference=repr(reference),
-                command="ballast jobs list",
             )
         )
     return letter

@@ -9,7 +9,7 @@ until it is resumed, or started anew.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
@@ -18,7 +18,7 @@ import redis
 
 from dbcore.redis_client import redis_time
 from dbcore.redis_pace import RESPONSIVE, RedisPace
-from dbcore.sentences import Refusal, Sentence, sentence
+from dbcore.sentences import Refusal, sentence
 
 WORKER = r"^[A-Za-z0-9._-]{1,64}@[A-Za-z0-9._-]{1,64}$"
 """A worker's name in Celery, such as main@host."""
@@ -50,18 +50,31 @@ class WorkerState(StrEnum):
     GONE = "gone"
 
 
-class WouldLeaveAlone(Exception):
+class WouldLeaveAlone(Refusal):
     """Nobody else takes the jobs of these queues."""
 
     def __init__(self, worker: str, queues: Collection[str]) -> None:
         self.queues = sorted(queues)
         super().__init__(
-            f"no other worker takes the jobs of {', '.join(self.queues)} once {worker} is drained"
+            sentence(
+                "no other worker takes the jobs of {queues} once {worker} is drained",
+                queues=", ".join(self.queues),
+                worker=worker,
+            )
         )
 
 
 class NoSuchWorker(Refusal):
     """None of this name beats."""
+
+    def __init__(self, name: str, found: Collection[Worker]) -> None:
+        names = [each.name for each in found if each.processes]
+        expected = (
+            sentence("expected one of {names}", names=", ".join(names))
+            if names
+            else sentence("no worker runs")
+        )
+        super().__init__(sentence("there is no worker {name}; {expected}", name=name, expected=expected))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +169,7 @@ def drain(
         found = {each.name: each for each in workers(processes, drains, now)}
         worker = found.get(name)
         if worker is None or not worker.processes:
-            raise NoSuchWorker(_missing(name, [each.name for each in found.values() if each.processes]))
+            raise NoSuchWorker(name, found.values())
         if worker.alone and name not in drains and not even_last:
             raise WouldLeaveAlone(name, worker.alone)
         stale = [
@@ -185,12 +198,6 @@ def say(client: redis.Redis, name: str, drain: Drain, *, done_at: float | None) 
     """By the worker itself: that it drains, and since when it has nothing left. Raises redis.RedisError."""
     said = {"at": drain.at, "done_at": done_at, "said_at": redis_time(client)}
     client.hset(_DRAINED, name, json.dumps(said))
-
-
-def _missing(name: str, running: Sequence[str]) -> Sentence:
-    if not running:
-        return sentence("there is no worker {name}; no worker runs", name=name)
-    return sentence("there is no worker {name}; expected one of {names}", name=name, names=", ".join(running))
 
 
 def _queues(reports: Collection[Mapping[str, Any]]) -> list[str]:

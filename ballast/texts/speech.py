@@ -102,6 +102,9 @@ def said(sentences: Explained | Sentence | str) -> str:
         name: said(value) if isinstance(value, Sentence) else value
         for name, value in sentences.arguments.items()
     }
+    if sentences.many is not None:
+        count = int(arguments.pop("count"))
+        return ngettext(sentences.template, sentences.many, count, **arguments)
     return gettext(sentences.template, **arguments)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from typing import Any
 
 import redis
@@ -13,7 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ballast.chat import lookup
+from ballast.texts import said
 from bot_frontend.web.snapshot import StatusSnapshot
+from dbcore.sentences import sentence
 
 log = structlog.get_logger(__name__)
 
@@ -48,9 +49,10 @@ class Jobs:
                     "python -m workers job looks among all failed jobs too"
                 },
             )
-        return _told(200, found)
+        since = None if found.since is None else look.by_our_clock(found.since)
+        return _told(200, {**found.as_json(said), "since": since, "job_id": found.job_id or None})
 
-    def _found(self, reference: str, look: StatusSnapshot) -> dict[str, Any] | None:
+    def _found(self, reference: str, look: StatusSnapshot) -> lookup.FoundJob | None:
         found = lookup.find(self._redis, reference, look.fleet, finished_max=FINISHED_MAX)
         letters = look.board["dead_letters"]["items"] if look.board else []
         failed = next((letter for letter in letters if letter["reference"] == reference), None)
@@ -61,12 +63,9 @@ class Jobs:
                 "failed",
                 failed["kind"],
                 since=failed["at"],
-                waits_for="an operator: retry or discard it",
+                waits_for=sentence("an operator: retry or discard it"),
             )
-        if found is None:
-            return None
-        since = None if found.since is None else look.by_our_clock(found.since)
-        return {**asdict(found), "since": since, "job_id": found.job_id or None}
+        return found
 
 
 def _told(status: int, answer: dict[str, Any]) -> Response:

@@ -21,9 +21,9 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from ballast.jobs import JobInvalid
-from ballast.operators.permissions import OF_ORDERS, PERMISSIONS, may
+from ballast.operators.permissions import OF_ORDERS, may, not_permitted
 from ballast.queueing.worker_drains import NoSuchWorker, WouldLeaveAlone
-from ballast.texts import available, gettext, gettext_noop, spoken
+from ballast.texts import available, gettext, gettext_noop, said, spoken
 from ballast.texts.catalogues import CHAT, PAGE, sources
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
@@ -217,15 +217,13 @@ class Page:
             return _refused(400, order)
         needed = OF_ORDERS.get(order["action"].partition(".")[0])
         if needed is not None and not may(operator.role, needed):  # an unknown action is refused below
-            return _refused(
-                403, f"only {PERMISSIONS[needed].least}s and above may {PERMISSIONS[needed].what}"
-            )
+            return _refused(403, not_permitted(needed))
         try:
             taken = await self._taken(operator, **order)
         except JobInvalid as error:
             return _refused(400, str(error))
         except (NoSuchWorker, WouldLeaveAlone) as refused:
-            return _refused(409, str(refused))
+            return _refused(409, said(refused))
         except ActionConflict:
             return _refused(409, gettext("this id came before, with another order"))
         except NoRoom:

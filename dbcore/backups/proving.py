@@ -13,7 +13,7 @@ from dbcore.backups.facts import Facts, read_facts
 from dbcore.backups.programs import Programs
 from dbcore.guard import pool
 from dbcore.ledger.audit import Check, audit
-from dbcore.sentences import sentence
+from dbcore.sentences import sentence, several
 
 
 def restore_into(url: str, dump: Path, programs: Programs, *, overwrite: bool = False) -> None:
@@ -59,7 +59,7 @@ def judge(
             is_old = migrate.current_revision(connection, schema) != migrate.newest_revision()
         if wrong:
             raise BackupFailed(
-                sentence("what was restored is not what was dumped: {wrong}", wrong="; ".join(wrong))
+                sentence("what was restored is not what was dumped: {wrong}", wrong=several(wrong, "; "))
             )
         if is_old:
             migrate.upgrade(url, schema=schema)

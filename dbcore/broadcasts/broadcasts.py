@@ -54,6 +54,20 @@ class BroadcastRefused(Refusal):
     """
 
 
+class DoesNothing(BroadcastRefused):
+    """order -- such as `pause`, as the catalogues have it."""
+
+    def __init__(self, broadcast_id: int, status: str, order: str) -> None:
+        super().__init__(
+            sentence(
+                "broadcast {id} is {status}: {order} does nothing to it",
+                id=str(broadcast_id),
+                status=Sentence(status),
+                order=Sentence(order),
+            )
+        )
+
+
 class DraftChanged(BroadcastRefused):
     """It is not what was expected any more. Nothing was begun."""
 
@@ -402,14 +416,7 @@ def _ordered(
     if status is None:
         raise _unknown(broadcast_id)
     if not obeyed:
-        raise BroadcastRefused(
-            sentence(
-                "broadcast {id} is {status}: {order} does nothing to it",
-                id=str(broadcast_id),
-                status=Sentence(status),
-                order=Sentence(word),
-            )
-        )
+        raise DoesNothing(broadcast_id, status, word)
     return BroadcastState(BroadcastStatus(status), run)
 
 

@@ -22,7 +22,7 @@ from dbcore.guard import pool
 from dbcore.moving.checks import Checked
 from dbcore.moving.errors import MoveFailed
 from dbcore.moving.hold import NAME, Hold
-from dbcore.sentences import Sentence, sentence
+from dbcore.sentences import Sentence, sentence, several
 
 OBJECT = "ballast_move"
 """The name of publication, subscription and slot."""
@@ -139,7 +139,8 @@ class Replication:
         if wrong:
             raise MoveFailed(
                 sentence(
-                    "the copy is not what the old database holds: {differences}", differences="; ".join(wrong)
+                    "the copy is not what the old database holds: {differences}",
+                    differences=several(wrong, "; "),
                 )
             )
 

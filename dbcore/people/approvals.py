@@ -77,7 +77,7 @@ class ApprovalStatus(StrEnum):
 
 
 class ApprovalRefused(Refusal):
-    """It cannot be decided so. It says why, for an operator."""
+    """It cannot be decided so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,18 @@ class Approval:
     @property
     def actor(self) -> str:
         return f"telegram:{self.operator_id}"
+
+
+_DECIDED_ALREADY = {
+    ApprovalStatus.APPROVED: sentence("It was approved by {name} already."),
+    ApprovalStatus.DECLINED: sentence("It was declined by {name} already."),
+    ApprovalStatus.REFUSED: sentence("It was approved by {name} already, and refused by the ledger."),
+}
+
+
+def decided_already(found: Approval) -> Sentence:
+    """Of one that does not wait any more."""
+    return _DECIDED_ALREADY[found.status].having(name=found.decided_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +174,7 @@ def adjust(
                 return move(connection)
             if _run(connection, engine, _WAITING_OF, operator_id).scalar() >= WAITING_MAX:
                 raise ApprovalRefused(
-                    sentence("{number} of yours wait for approval already.", number=WAITING_MAX)
+                    sentence("{count} of yours wait for approval already.", count=WAITING_MAX)
                 )
             made = _run(
                 connection, engine, _ASK, act.act_id, *asked, exceeds, EXPIRES_AFTER_HOURS
@@ -222,7 +234,7 @@ def decide(
             before = (found.decided_key, found.decided_by, was_approved)
             if before == (decision.act_id, decision.actor, approve):
                 return Answer(found, replayed=True)
-            raise ApprovalRefused(_decided(found))
+            raise ApprovalRefused(decided_already(found))
         status = ApprovalStatus.DECLINED
         refusal: RejectionReason | None = None
         balances: tuple[BalanceSnapshot, ...] = ()
@@ -324,13 +336,3 @@ def _book(
 
 def _run(connection: Connection, engine: GuardedEngine, statement: str, *parameters: object) -> Any:
     return connection.exec_driver_sql(qualified(statement, engine.schema), parameters)
-
-
-def _decided(found: Approval) -> Sentence:
-    who = found.decided_by or ""
-    match found.status:
-        case ApprovalStatus.APPROVED:
-            return sentence("It was approved by {name} already.", name=who)
-        case ApprovalStatus.REFUSED:
-            return sentence("It was approved by {name} already, and the ledger refused it.", name=who)
-    return sentence("It was declined by {name} already.", name=who)

@@ -48,6 +48,8 @@ from bot_frontend.web.api.services import Services
 from bot_frontend.web.api.translation import problem_of
 from dbcore.broadcasts.broadcasts import BroadcastRefused
 from dbcore.errors import DatabaseAway
+from dbcore.operators import RoleRefused
+from dbcore.people.approvals import ApprovalRefused
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -96,6 +98,8 @@ _TRANSLATED: tuple[type[Exception], ...] = (
     Snoozed,
     BroadcastRefused,
     FailedJobRefused,
+    ApprovalRefused,
+    RoleRefused,
     psycopg2.errors.UndefinedTable,
     psycopg2.errors.UndefinedFunction,
     RequestValidationError,

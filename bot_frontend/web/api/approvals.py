@@ -12,12 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.operators.permissions import Permission
 from ballast.people import orders
+from ballast.texts import gettext, said
 from bot_frontend.web.access import Operator
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Reason, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Why, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.refusals import rejected
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
 from dbcore.guard.engine import GuardedEngine
@@ -26,8 +28,7 @@ from dbcore.ledger.users import UserRef
 from dbcore.outcomes import AdjustOutcome
 from dbcore.people import approvals
 from dbcore.people.acts import Act
-from dbcore.people.approvals import Answer, ApprovalRefused, ApprovalStatus
-from dbcore.people.reasons import in_words
+from dbcore.people.approvals import Answer, ApprovalStatus, decided_already
 from dbcore.roles import Role
 from dbcore.settings import Settings
 
@@ -158,10 +159,7 @@ async def _adjust(
         api.tell_soon()
         return done
 
-    try:
-        done = await api.database.move(have_done, name="api.user.adjust")
-    except ApprovalRefused as refused:
-        raise Problem(409, "conflict", str(refused)) from None
+    done = await api.database.move(have_done, name="api.user.adjust")
     if isinstance(done, Answer):
         return _waits(done)
     outcome_of(done, response, of_user=telegram_id)
@@ -187,9 +185,9 @@ def _waits(answer: Answer) -> Response:
     """Raises Problem for what is not waiting any more."""
     found = answer.approval
     if found.status is ApprovalStatus.EXPIRED:
-        raise Problem(409, "conflict", "It waited for an owner's approval, and has expired.")
+        raise Problem(409, "conflict", gettext("It waited for an owner's approval, and has expired."))
     if found.status is not ApprovalStatus.WAITING:
-        raise Problem(409, "conflict", f"It was {found.status} by {found.decided_by}.")
+        raise Problem(409, "conflict", said(decided_already(found)))
     headers = {REPLAYED: "true"} if answer.replayed else None
     return JSONResponse(Approval.of(found).model_dump(mode="json"), 202, headers)
 
@@ -262,17 +260,14 @@ async def _decide(
     def have_done(engine: GuardedEngine) -> Answer:
         answer = orders.decide(engine, decision, approval_id=approval_id, approve=approve)
         if answer is None:
-            raise Problem(404, "not-found", f"There is no approval {approval_id}.")
+            raise Problem(404, "not-found", gettext("There is no approval {id}.", id=str(approval_id)))
         api.tell_soon()
         return answer
 
-    try:
-        answer = await api.database.move(have_done, name="api.approval.decide")
-    except ApprovalRefused as refused:
-        raise Problem(409, "conflict", str(refused)) from None
+    answer = await api.database.move(have_done, name="api.approval.decide")
     if answer.replayed:
         response.headers[REPLAYED] = "true"
     found = answer.approval
     if found.refusal is not None:
-        raise Problem(409, "rejected", str(in_words(found.refusal)), reason=found.refusal.value)
+        raise rejected(found.refusal)
     return Approval.of(found)

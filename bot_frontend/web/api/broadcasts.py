@@ -18,16 +18,18 @@ from ballast.builtin.broadcasts import StartBroadcast
 from ballast.builtin.composition import CanaryRule
 from ballast.operators.permissions import Permission
 from ballast.queueing.kinds import JOB_TYPES
+from ballast.texts import gettext, gettext_noop
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.refusals import broadcasts_are_off
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE
 from dbcore.broadcasts import broadcasts, deliveries
-from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastStatus, Progress
+from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastStatus, DoesNothing, Progress
 from dbcore.guard.engine import GuardedEngine
 
 router = APIRouter(prefix="/broadcasts", tags=["broadcasts"])
@@ -189,15 +191,15 @@ async def change_broadcast(
 
 def _start(service: BroadcastService, broadcast_id: int, order: Order) -> None:
     if StartBroadcast.kind not in JOB_TYPES:
-        raise Problem(409, "conflict", "An app of BALLAST_APPS switched StartBroadcast off.")
+        raise broadcasts_are_off()
     draft = broadcasts.require(service.engine, broadcast_id)
     if draft.paid and draft.stars_max is None:
-        raise Problem(409, "conflict", "It is paid and has no stars_max: start it where its cost is shown.")
+        raise Problem(
+            409, "conflict", gettext("It is paid and has no stars_max: start it where its cost is shown.")
+        )
     # Of those it does nothing to, these are what it becomes: the answer of a first try may have been lost.
     if draft.status not in {BroadcastStatus.DRAFT, BroadcastStatus.SCHEDULED, BroadcastStatus.SENDING}:
-        raise Problem(
-            409, "conflict", f"Broadcast {broadcast_id} is {draft.status}: start does nothing to it."
-        )
+        raise DoesNothing(broadcast_id, draft.status, gettext_noop("start"))
     job = StartBroadcast(broadcast_id=broadcast_id, actor=order.caller.actor)
     service.start(job, f"api-{order.key}", expected=draft)
     admin_actions.record(service.engine, order.for_the_audit_log(), DONE)
@@ -215,5 +217,5 @@ def found_or_problem(engine: GuardedEngine, broadcast_id: int) -> Broadcast:
     """Raises Problem where there is none of this id."""
     found = broadcasts.progress(engine, broadcast_id)
     if found is None:
-        raise Problem(404, "not-found", f"There is no broadcast {broadcast_id}.")
+        raise Problem(404, "not-found", gettext("There is no broadcast {id}.", id=str(broadcast_id)))
     return Broadcast.of(found)

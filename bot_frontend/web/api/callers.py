@@ -10,7 +10,8 @@ import structlog
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ballast.operators.permissions import ALL, PERMISSIONS, Permission, of_role, of_scopes
+from ballast.operators.permissions import ALL, PERMISSIONS, Permission, not_permitted, of_role, of_scopes
+from ballast.texts import gettext
 from bot_frontend.web.access import Access, Operator, address_of, is_own_page
 from bot_frontend.web.api import PREFIX
 from bot_frontend.web.api.keys import Keys
@@ -54,10 +55,13 @@ class Caller:
             return
         row = PERMISSIONS[permission]
         if self.operator is not None:
-            raise Problem(403, "forbidden", f"Only {row.least}s and above may {row.what}.")
+            raise Problem(403, "forbidden", not_permitted(permission))
         if row.scope is None:
-            raise Problem(403, "forbidden", f"No key but OPS_TOKEN may {row.what}.")
-        raise Problem(403, "forbidden", f"The key {self.name} lacks the scope {row.scope}.", scope=row.scope)
+            raise Problem(
+                403, "forbidden", gettext("No key but OPS_TOKEN may {what}.", what=gettext(row.what))
+            )
+        told = gettext("The key {name} lacks the scope {scope}.", name=self.name, scope=row.scope)
+        raise Problem(403, "forbidden", told, scope=row.scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +103,25 @@ class Callers:
 
     def _count(self, caller: Caller) -> None:
         if wait := self._rate.take(caller.actor):
-            raise Problem(429, "rate-limited", "The key has no request left.", retry_after_seconds=wait)
+            raise Problem(
+                429, "rate-limited", gettext("The key has no request left."), retry_after_seconds=wait
+            )
 
     async def _caller(self, request: Request) -> Caller:
         if not self._access.has_token and not self._access.is_from_this_host(request):
-            raise Problem(401, "unauthorized", "Without OPS_TOKEN the API answers on the host itself alone.")
+            raise Problem(
+                401, "unauthorized", gettext("Without OPS_TOKEN the API answers on the host itself alone.")
+            )
         given = request.headers.get("Authorization", "")
         if not given:
             if (operator := self._access.operator(request)) is not None:
                 return self._signed_in(request, operator)
             if self._access.has_token:
-                raise Problem(401, "unauthorized", "Expected the header Authorization: Bearer <key>.")
+                raise Problem(
+                    401,
+                    "unauthorized",
+                    gettext("Expected the header Authorization: Bearer {key}.", key="<key>"),
+                )
             return Caller(LOCAL, _READ_ONLY)
         scheme, _, token = given.partition(" ")
         # Nobody guesses one of those, so their tries are not counted.
@@ -120,11 +132,11 @@ class Callers:
         turn = await self._access.turn(request)
         if turn is None:
             raise Problem(
-                429, "rate-limited", "Too many wrong keys from this address.", retry_after_seconds=60
+                429, "rate-limited", gettext("Too many wrong keys from this address."), retry_after_seconds=60
             )
         if not self._access.is_token_of_machine(given):
             log.warning("token_refused", address=address_of(request))
-            raise Problem(401, "unauthorized", "The key is not known, or revoked.")
+            raise Problem(401, "unauthorized", gettext("The key is not known, or revoked."))
         turn.was_right()
         return Caller(OWNER, ALL)
 
@@ -132,7 +144,7 @@ class Callers:
         """A page of another address cannot know the session's token."""
         is_own = is_own_page(request, operator)
         if request.method not in {"GET", "HEAD"} and not is_own:
-            raise Problem(403, "forbidden", "Expected the X-CSRF-Token of this session.")
+            raise Problem(403, "forbidden", gettext("Expected the X-CSRF-Token of this session."))
         return Caller(operator.name, of_role(operator.role), operator)
 
 
@@ -141,7 +153,7 @@ async def _bounded(request: Request) -> bytes:
     most = UPLOAD_BYTES_MAX if request.url.path == _UPLOADS else BODY_BYTES_MAX
     body = await read_body(request, most)
     if body is None:
-        raise Problem(413, "too-large", f"This request has at most {most:,} bytes.")
+        raise Problem(413, "too-large", gettext("This request has at most {count} bytes.", count=most))
     if request.url.path != _UPLOADS:
         _require_each_name_once(body)
     return body
@@ -155,7 +167,8 @@ def _require_each_name_once(body: bytes) -> None:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise Problem(400, "bad-request", f"The body has {one_line(repr(twice), NAME_LENGTH_MAX)} twice.")
+            name = one_line(repr(twice), NAME_LENGTH_MAX)
+            raise Problem(400, "bad-request", gettext("The body has {name} twice.", name=name))
         return found
 
     with suppress(ValueError, RecursionError):

@@ -21,11 +21,13 @@ from ballast.builtin.jobs import TelegramId
 from ballast.operators.permissions import Permission
 from ballast.queueing.kinds import JOB_TYPES
 from ballast.telegram.rate_limiter import FREE_MARGIN, FREE_PER_SECOND, PAID_MARGIN, PAID_PER_SECOND
+from ballast.texts import gettext, said
 from bot_frontend.web.api.broadcasts import Broadcast, Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.refusals import broadcasts_are_off
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE
@@ -119,17 +121,21 @@ async def create_broadcast(
 ) -> Broadcast:
     """A draft: nobody gets it before it is started. With `scheduled_for` it begins at that time, once it is started."""
     if not composition.has_message:
-        raise Problem(409, "unsendable", "Expected a text or media.")
+        raise Problem(409, "unsendable", gettext("Expected a text or media."))
     _require_owner_of_query(caller, composition)
-    objection = composition.objection(datetime.now(UTC))
+    contradiction = composition.contradiction(datetime.now(UTC))
 
     def act(engine: GuardedEngine) -> tuple[bool, Broadcast]:
         before = broadcasts.find_by_key(engine, f"api-{key}")
-        if before is None and objection is not None:
-            raise Problem(409, "unsendable", objection)
+        if before is None and contradiction is not None:
+            raise Problem(409, "unsendable", said(contradiction))
         kept = composition.kept()
         if before is not None and any(getattr(before, name) != value for name, value in kept.items()):
-            raise Problem(409, "idempotency-key-reused", f"This Idempotency-Key made broadcast {before.id}.")
+            raise Problem(
+                409,
+                "idempotency-key-reused",
+                gettext("This Idempotency-Key made broadcast {id}.", id=str(before.id)),
+            )
         made = before or broadcasts.create(engine, key=f"api-{key}", actor=caller.actor, draft=True, **kept)
         order = Order(caller, key, "broadcast.create", str(made.id))
         admin_actions.record(engine, order.for_the_audit_log(), DONE)
@@ -154,9 +160,9 @@ async def try_broadcast(
 ) -> Broadcast:
     """As everybody would get it; of an A/B test both texts. telegram_id: one of ADMIN_IDS."""
     if StartBroadcast.kind not in JOB_TYPES:
-        raise Problem(409, "conflict", "An app of BALLAST_APPS switched StartBroadcast off.")
+        raise broadcasts_are_off()
     if trial.telegram_id not in api.settings.admin_ids:
-        raise Problem(409, "conflict", "A test goes to one of ADMIN_IDS.")
+        raise Problem(409, "conflict", gettext("A test goes to one of ADMIN_IDS."))
     order = Order(caller, key, "broadcast.test", f"{broadcast_id} {trial.telegram_id}")
 
     def act(engine: GuardedEngine) -> tuple[bool, Broadcast]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from ballast.texts import gettext
 from bot_frontend.web.api.problems import Problem
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.settings import Settings
@@ -75,7 +76,7 @@ class Database:
     async def _made(self) -> AsyncGuard:
         if self._guard is None:
             if self._settings.database_url is None:
-                raise Problem(503, "not-configured", "DATABASE_URL is not set for the frontend.")
+                raise Problem(503, "not-configured", gettext("DATABASE_URL is not set for the frontend."))
             async with self._making:
                 if self._guard is None:
                     self._guard = await asyncio.to_thread(_make, self._settings)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from ballast.builtin.status import REFERENCE
 from ballast.operators.permissions import Permission
 from ballast.queueing import failed_jobs
+from ballast.texts import gettext
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
@@ -193,7 +194,7 @@ async def resolve_job(
 def _found(engine: GuardedEngine, reference: str) -> FailedJobWithArguments:
     letter = failed_operations.find(engine, reference)
     if letter is None:
-        raise Problem(404, "not-found", f"There is no failed job {reference}.")
+        raise Problem(404, "not-found", gettext("There is no failed job {reference}.", reference=reference))
     return FailedJobWithArguments.of(letter)
 
 

@@ -14,11 +14,13 @@ from ballast.operators.permissions import Permission
 from ballast.queueing import queue_pauses, worker_drains
 from ballast.queueing.queues import QUEUES
 from ballast.queueing.worker_drains import WORKER, NoSuchWorker, WorkerState, WouldLeaveAlone
+from ballast.texts import gettext, said
 from bot_frontend.web.actions import ActionConflict, Actions, NoRoom
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Why, idempotency_key
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.refusals import key_reused
 from bot_frontend.web.api.services import Services, services
 from dbcore.redis_client import redis_time
 from dbcore.redis_pace import pace_of
@@ -157,15 +159,17 @@ async def _order(
     try:
         replayed = await asyncio.to_thread(take)
     except NoSuchWorker as missing:
-        raise Problem(404, "not-found", f"{missing}.") from None
+        raise Problem(404, "not-found", gettext("{sentence}.", sentence=said(missing))) from None
     except WouldLeaveAlone as last:
-        raise Problem(409, "conflict", f"{last}. Say even_if_last to drain it all the same.") from None
-    except ActionConflict:
         raise Problem(
-            409, "idempotency-key-reused", "This Idempotency-Key came before, with another request."
+            409, "conflict", gettext("{why}. Say even_if_last to drain it all the same.", why=said(last))
         ) from None
+    except ActionConflict:
+        raise key_reused() from None
     except NoRoom:
-        raise Problem(503, "unavailable", "No more jobs can be taken now.", retry_after_seconds=5) from None
+        raise Problem(
+            503, "unavailable", gettext("No more jobs can be taken now."), retry_after_seconds=5
+        ) from None
     if replayed:
         response.headers[REPLAYED] = "true"
 
@@ -179,7 +183,7 @@ async def _worker(api: Services, name: str) -> FleetWorker:
     for each in await asyncio.to_thread(_workers, api):
         if each.name == name:
             return each
-    raise Problem(404, "not-found", f"There is no worker {name}.")
+    raise Problem(404, "not-found", gettext("There is no worker {name}.", name=name))
 
 
 def _queues(api: Services) -> list[Queue]:

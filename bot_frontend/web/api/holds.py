@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from ballast.operators.permissions import Permission
+from ballast.texts import gettext, gettext_noop
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, Whom, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
@@ -26,10 +27,10 @@ router = APIRouter(prefix="/holds", tags=["holds"])
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 
 _WHY_NOT = {
-    RejectionReason.ALREADY_POSTED: "The hold was posted before.",
-    RejectionReason.ALREADY_VOIDED: "The hold was voided before.",
-    RejectionReason.EXPIRED: "The hold has expired.",
-    RejectionReason.MORE_THAN_HELD: "It is more than is held.",
+    RejectionReason.ALREADY_POSTED: gettext_noop("The hold was posted before."),
+    RejectionReason.ALREADY_VOIDED: gettext_noop("The hold was voided before."),
+    RejectionReason.EXPIRED: gettext_noop("The hold has expired."),
+    RejectionReason.MORE_THAN_HELD: gettext_noop("It is more than is held."),
 }
 
 
@@ -137,7 +138,7 @@ async def _end(
     if done.reason is RejectionReason.UNKNOWN_HOLD:
         raise _unknown(hold_id)
     if (why := _WHY_NOT.get(done.reason) if done.reason else None) is not None:
-        raise Problem(409, "rejected", why, reason=str(done.reason))
+        raise Problem(409, "rejected", gettext(why), reason=str(done.reason))
     outcome_of(done, response)
     return await _look(api, hold_id)
 
@@ -150,4 +151,4 @@ async def _look(api: Services, hold_id: int) -> Hold:
 
 
 def _unknown(hold_id: int) -> Problem:
-    return Problem(404, "not-found", f"There is no hold {hold_id}.")
+    return Problem(404, "not-found", gettext("There is no hold {id}.", id=str(hold_id)))

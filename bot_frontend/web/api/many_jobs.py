@@ -17,6 +17,7 @@ from ballast.builtin.status import REFERENCE
 from ballast.operators.permissions import Permission
 from ballast.queueing import failed_jobs
 from ballast.queueing.failed_jobs import FailedJobRefused
+from ballast.texts import said
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.failed_jobs import KIND
 from bot_frontend.web.api.models import OF_ACTS, Time, Whom, error_responses
@@ -128,7 +129,7 @@ def _resolve(
             if one.was_done(engine):  # by the same request, which came twice at a time
                 done += 1
             else:
-                refused.append(Refused(reference=reference, why=str(error)))
+                refused.append(Refused(reference=reference, why=said(error)))
         else:
             done += 1
     return replayed, ManyResolved(done=done, refused=refused, next_cursor=cursor_of(chosen["next"]))

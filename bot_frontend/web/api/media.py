@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from ballast.builtin.jobs import TelegramId
 from ballast.operators.permissions import Permission
+from ballast.texts import gettext
 from bot_frontend.web.api.callers import UPLOAD_BYTES_MAX, Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
@@ -82,10 +83,12 @@ class Uploader:
                 raise Problem(
                     504,
                     "outcome-unknown",
-                    "Telegram did not say whether it took the file; another try may send it twice.",
+                    gettext("Telegram did not say whether it took the file; another try may send it twice."),
                     retry_after_seconds=result.retry_after_seconds or 5.0,
                 ) from error
-            raise Problem(409, "unsendable", f"Telegram refuses the file: {result.description}") from error
+            raise Problem(
+                409, "unsendable", gettext("Telegram refuses the file: {why}", why=result.description)
+            ) from error
         attached = message.effective_attachment
         return str((attached[-1] if isinstance(attached, list | tuple) else attached).file_id)
 
@@ -113,9 +116,9 @@ async def upload_media(
     """The body is the file, 20 MB at most. telegram_id: of the admin to whom it is sent."""
     content = await request.body()
     if telegram_id not in api.settings.admin_ids:
-        raise Problem(409, "conflict", "A file is sent to one of ADMIN_IDS.")
+        raise Problem(409, "conflict", gettext("A file is sent to one of ADMIN_IDS."))
     if not content:
-        raise Problem(409, "unsendable", "Expected a file.")
+        raise Problem(409, "unsendable", gettext("Expected a file."))
     order = Order(caller, key, "broadcast.upload", f"{type} {telegram_id}")
     known = f"ballast:broadcasts:media:{key}"
     found = await api.database.run(

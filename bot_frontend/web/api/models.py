@@ -11,6 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Party
+from dbcore.sentences import Refusal, sentence
 from dbcore.text import is_blank
 
 T = TypeVar("T", bound=BaseModel)
@@ -18,7 +19,7 @@ T = TypeVar("T", bound=BaseModel)
 REASON_LENGTH_MAX = 200
 
 
-class Unseen(ValueError):
+class Unseen(Refusal):
     """A text of which people see nothing."""
 
 
@@ -113,14 +114,14 @@ def _whole(value: object) -> object:
 
 def _seen(text: str) -> str:
     if is_blank(text):
-        raise Unseen("expected something that can be seen")
+        raise Unseen(sentence("expected something that can be seen"))
     return text
 
 
 def _with_date(text: object) -> object:
     """pydantic takes a number for seconds."""
     if isinstance(text, str) and "-" not in text[1:]:
-        raise ValueError("expected a time such as 2026-12-01T18:00:00+01:00")
+        raise Refusal(sentence("expected a time such as 2026-12-01T18:00:00+01:00"))
     return text
 
 
@@ -129,4 +130,4 @@ def _in_utc(time: datetime) -> datetime:
     try:
         return time.astimezone(UTC)
     except OverflowError:
-        raise ValueError("expected a time of the years 1 to 9999") from None
+        raise Refusal(sentence("expected a time of the years 1 to 9999")) from None

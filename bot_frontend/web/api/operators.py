@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from ballast.operators.permissions import Permission
+from ballast.texts import gettext
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, ReasonOrder, idempotency_key
@@ -135,7 +136,9 @@ async def grant_role(
 ) -> OperatorRole | None:
     """Every process knows within five seconds."""
     if api.settings.role_of(telegram_id) is not None:
-        raise Problem(409, "conflict", "Their role is in the settings, and can only be changed there.")
+        raise Problem(
+            409, "conflict", gettext("Their role is in the settings, and can only be changed there.")
+        )
     action = "role.take" if order.role is None else "role.grant"
     ordered = Order(caller, key, action, str(telegram_id), order.reason)
 
@@ -145,10 +148,7 @@ async def grant_role(
         api.inbox.roles.put(telegram_id, role)
         return replayed
 
-    try:
-        replayed = await api.database.run(act, name=f"api.{action}")
-    except operators.RoleRefused as refused:
-        raise Problem(409, "conflict", str(refused)) from None
+    replayed = await api.database.run(act, name=f"api.{action}")
     if replayed:
         response.headers[REPLAYED] = "true"
     found = await list_roles(caller, api)
@@ -197,7 +197,7 @@ async def end_session(
     if not await sessions.end(session_id):
         known = await api.database.run(ordered.was_done, name="api.session.known")
         if not known:
-            raise Problem(404, "not-found", f"There is no session {session_id}.")
+            raise Problem(404, "not-found", gettext("There is no session {id}.", id=session_id))
         response.headers[REPLAYED] = "true"
         return EndedSession(id=session_id)
     try:

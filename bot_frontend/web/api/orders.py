@@ -10,15 +10,16 @@ from fastapi import Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
+from ballast.texts import gettext
 from bot_frontend.web.api.callers import Caller
 from bot_frontend.web.api.models import REASON_LENGTH_MAX, Reason, SeenIfAny
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.refusals import key_reused, rejected, unknown_user
 from dbcore import admin_actions, keys
 from dbcore.admin_actions import AdminAction, RecordedAction
 from dbcore.guard.engine import GuardedEngine
 from dbcore.outcomes import Outcome, OutcomeStatus, RejectionReason
 from dbcore.people.acts import Act, StatusOutcome
-from dbcore.people.reasons import in_words
 
 REPLAYED = "Idempotency-Replayed"
 """The header of an answer whose request took effect before."""
@@ -56,10 +57,12 @@ def idempotency_key(
 ) -> str:
     """A dependency. Raises Problem."""
     if len(request.headers.getlist("Idempotency-Key")) > 1:
-        raise Problem(400, "bad-request", "Idempotency-Key: expected one.")
+        raise Problem(400, "bad-request", gettext("Idempotency-Key: expected one."))
     if given.startswith((*keys.RESERVED, *keys.OF_IMPORTS)):
         raise Problem(
-            400, "bad-request", "Idempotency-Key: expected none that begins as the ledger's own do."
+            400,
+            "bad-request",
+            gettext("Idempotency-Key: expected none that begins as the ledger's own do."),
         )
     return given
 
@@ -94,7 +97,11 @@ class Order:
             raise Problem(
                 409,
                 "idempotency-key-reused",
-                f"This Idempotency-Key came before, for {known.action} of {known.target}.",
+                gettext(
+                    "This Idempotency-Key came before, for {action} of {target}.",
+                    action=known.action,
+                    target=known.target,
+                ),
             )
         return known
 
@@ -114,10 +121,8 @@ def outcome_of(outcome: Outcome | StatusOutcome, response: Response, *, of_user:
             if outcome.status is OutcomeStatus.REPLAYED:
                 response.headers[REPLAYED] = "true"
         case RejectionReason.KEY_REUSED:
-            raise Problem(
-                409, "idempotency-key-reused", "This Idempotency-Key came before, with another request."
-            )
+            raise key_reused()
         case RejectionReason.UNKNOWN_USER if of_user is not None:
-            raise Problem(404, "not-found", f"There is no user {of_user}.")
+            raise unknown_user(of_user)
         case reason:
-            raise Problem(409, "rejected", str(in_words(reason)), reason=reason.value)
+            raise rejected(reason)

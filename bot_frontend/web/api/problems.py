@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
+from ballast.texts import gettext, gettext_noop
+
 MEDIA_TYPE = "application/problem+json"
 TYPE = "urn:problem-type:ballast:"
 
@@ -24,23 +26,25 @@ class ProblemDetails(BaseModel):
 
 
 TITLES = {
-    "bad-request": "The request is malformed",
-    "idempotency-key-missing": "The header Idempotency-Key is missing",
-    "unauthorized": "No key, or a wrong one",
-    "forbidden": "The key may not do this",
-    "not-found": "There is no such thing",
-    "method-not-allowed": "The method is not allowed here",
-    "conflict": "It cannot be done now",
-    "too-large": "The request is too large",
-    "invalid": "A value is not valid",
-    "unsendable": "Telegram would refuse it, or its parts contradict each other",
-    "idempotency-key-reused": "The Idempotency-Key stands for another request",
-    "rejected": "The ledger refused it",
-    "rate-limited": "Too many requests",
-    "internal": "An error of Ballast's own",
-    "unavailable": "The database or Redis is unavailable; nothing was done",
-    "outcome-unknown": "It may have been done; send the same request with the same Idempotency-Key",
-    "not-configured": "The frontend lacks a setting",
+    "bad-request": gettext_noop("The request is malformed"),
+    "idempotency-key-missing": gettext_noop("The header Idempotency-Key is missing"),
+    "unauthorized": gettext_noop("No key, or a wrong one"),
+    "forbidden": gettext_noop("The key may not do this"),
+    "not-found": gettext_noop("There is no such thing"),
+    "method-not-allowed": gettext_noop("The method is not allowed here"),
+    "conflict": gettext_noop("It cannot be done now"),
+    "too-large": gettext_noop("The request is too large"),
+    "invalid": gettext_noop("A value is not valid"),
+    "unsendable": gettext_noop("Telegram would refuse it, or its parts contradict each other"),
+    "idempotency-key-reused": gettext_noop("The Idempotency-Key stands for another request"),
+    "rejected": gettext_noop("The ledger refused it"),
+    "rate-limited": gettext_noop("Too many requests"),
+    "internal": gettext_noop("An error of Ballast's own"),
+    "unavailable": gettext_noop("The database or Redis is unavailable; nothing was done"),
+    "outcome-unknown": gettext_noop(
+        "It may have been done; send the same request with the same Idempotency-Key"
+    ),
+    "not-configured": gettext_noop("The frontend lacks a setting"),
 }
 """The kinds, and what each is."""
 
@@ -48,7 +52,8 @@ TITLES = {
 class Problem(Exception):
     """Raised by whatever handles a request.
 
-    code -- one of TITLES. retry_after_seconds -- when asking again can make sense. more -- further members.
+    code -- one of TITLES. detail -- in the caller's language. retry_after_seconds -- when asking again can make sense.
+    more -- further members.
     """
 
     def __init__(
@@ -69,7 +74,7 @@ class Problem(Exception):
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after_seconds)))
         members = {
             "type": TYPE + self.code,
-            "title": TITLES[self.code],
+            "title": gettext(TITLES[self.code]),
             "status": self.status,
             "detail": self.detail,
             **self.more,

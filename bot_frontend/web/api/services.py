@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from ballast.inbox import Inbox, Publisher
 from ballast.queueing import event_asking, outbox_relay
+from ballast.texts import gettext
 from bot_frontend.web.api.database import Database
 from bot_frontend.web.api.problems import Problem
 from dbcore.settings import Settings
@@ -33,7 +34,11 @@ class Services:
         """Raises Problem for one that the bot does not have. None is the first."""
         known = self.settings.known_currencies
         if code is not None and known.get(code) is None:
-            raise Problem(404, "not-found", f"The bot has no such currency: expected one of {known}")
+            raise Problem(
+                404,
+                "not-found",
+                gettext("The bot has no such currency: expected one of {known}", known=str(known)),
+            )
 
     def tell_soon(self) -> None:
         """The people concerned, by the jobs that an act committed, and programs outside. Raises nothing."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from ballast.operators.permissions import Permission
 from ballast.subscriptions import changing
+from ballast.texts import gettext
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
@@ -97,6 +98,6 @@ async def _have_changed(
         lambda engine: star_subscriptions.find(engine, number), name="api.subscription"
     )
     if done.reason is RejectionReason.UNKNOWN_SUBSCRIPTION or found is None:
-        raise Problem(404, "not-found", f"There is no subscription {number}.")
+        raise Problem(404, "not-found", gettext("There is no subscription {number}.", number=str(number)))
     outcome_of(done, response)
     return ASubscription.of(found)

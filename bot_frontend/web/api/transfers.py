@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.operators.permissions import Permission
 from ballast.people import orders
+from ballast.texts import gettext, said
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import (
     OF_ACTS,
@@ -30,6 +31,7 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.outcomes import ReversalOutcome
 from dbcore.people import lists
 from dbcore.people.lists import ListedTransfer, TransferFilters
+from dbcore.people.reasons import in_words
 
 router = APIRouter(prefix="/transfers", tags=["transfers"])
 
@@ -44,6 +46,7 @@ class Transfer(BaseModel):
     kind: str
     status: Literal["applied", "rejected"]
     reason: str | None = Field(description="Why it was rejected; null if it was applied")
+    why: str | None = Field(description="The reason in words")
     amount: int
     currency: str
     sender: Person | None = Field(description="null: an account of the bot's own, or somebody unknown")
@@ -55,8 +58,16 @@ class Transfer(BaseModel):
 
     @classmethod
     def of(cls, found: ListedTransfer) -> Transfer:
-        fields = {name: getattr(found, name) for name in cls.model_fields}
-        return cls(**{**fields, "sender": Person.of(found.sender), "recipient": Person.of(found.recipient)})
+        fields = {name: getattr(found, name) for name in cls.model_fields.keys() - {"why"}}
+        why = None if found.reason is None else said(in_words(found.reason))
+        return cls(
+            **{
+                **fields,
+                "why": why,
+                "sender": Person.of(found.sender),
+                "recipient": Person.of(found.recipient),
+            }
+        )
 
 
 class OneTransfer(Transfer):
@@ -178,4 +189,4 @@ async def reverse_transfer(
 
 
 def _unknown(transfer_id: int) -> Problem:
-    return Problem(404, "not-found", f"There is no transfer {transfer_id}.")
+    return Problem(404, "not-found", gettext("There is no transfer {number}.", number=str(transfer_id)))

@@ -22,7 +22,7 @@ from bot_frontend.web.api.models import (
 )
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
-from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.refusals import unknown_user
 from bot_frontend.web.api.services import Services, services
 from dbcore.expectations import shaped
 from dbcore.guard.engine import GuardedEngine
@@ -193,7 +193,7 @@ async def look_at_user(
         lambda engine: card.find(engine, UserRef(telegram_id=telegram_id)), name="api.user"
     )
     if found is None:
-        raise _unknown(telegram_id)
+        raise unknown_user(telegram_id)
     return User.of(found, api.settings.currency)
 
 
@@ -216,7 +216,7 @@ async def list_movements(
             engine, telegram_id, before=before, limit=limit, filters=filters, currency=currency
         )
         if not page.movements and card.find(engine, UserRef(telegram_id=telegram_id)) is None:
-            raise _unknown(telegram_id)
+            raise unknown_user(telegram_id)
         return page
 
     page = await api.database.run(read, name="api.movements")
@@ -271,7 +271,3 @@ async def unfreeze_user(
 
     outcome_of(await api.database.run(act, name="api.user.unfreeze"), response, of_user=telegram_id)
     return await look_at_user(caller, api, telegram_id)
-
-
-def _unknown(telegram_id: int) -> Problem:
-    return Problem(404, "not-found", f"There is no user {telegram_id}.")

@@ -13,10 +13,11 @@ from ballast.broadcasts.preview import beginning
 from ballast.builtin.people import MESSAGE_LENGTH_MAX
 from ballast.operators.permissions import Permission
 from ballast.people import finding, orders
+from ballast.texts import said
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Seen, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
-from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.refusals import unknown_user
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
 from dbcore.guard.engine import GuardedEngine
@@ -45,7 +46,7 @@ class Failure(BaseModel):
     @classmethod
     def of(cls, found: refusals.Refused) -> Failure:
         fields = {name: getattr(found, name) for name in cls.model_fields}
-        return cls(**{**fields, "why": str(found.why), "counterparty": Person.of(found.counterparty)})
+        return cls(**{**fields, "why": said(found.why), "counterparty": Person.of(found.counterparty)})
 
 
 class Waiting(BaseModel):
@@ -208,5 +209,5 @@ def _known(engine: GuardedEngine, telegram_id: int) -> PersonRecord:
     """Raises Problem."""
     person = card.find(engine, UserRef(telegram_id=telegram_id))
     if person is None:
-        raise Problem(404, "not-found", f"There is no user {telegram_id}.")
+        raise unknown_user(telegram_id)
     return person

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from ballast.chat import lookup
 from ballast.chat.lookup import FoundJob, WaitingPage
 from ballast.operators.permissions import Permission
+from ballast.texts import said
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import Moment, Page, error_responses
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
@@ -37,7 +38,8 @@ class WaitingJob(BaseModel):
     @classmethod
     def of(cls, job: FoundJob) -> WaitingJob:
         fields = {name: getattr(job, name) for name in cls.model_fields}
-        return cls(**{**fields, "since": datetime.fromtimestamp(job.since or 0, UTC)})
+        since = datetime.fromtimestamp(job.since or 0, UTC)
+        return cls(**{**fields, "since": since, "waits_for": said(job.waits_for)})
 
 
 @router.get("/waiting", summary="List the jobs that wait", responses=error_responses())

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.operators.permissions import Permission
 from ballast.payouts import words
+from ballast.texts import gettext
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Reason, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, Why, act_of, idempotency_key, outcome_of
@@ -186,4 +187,4 @@ async def _look(api: Services, number: int) -> AWithdrawal:
 
 
 def _unknown(number: int) -> Problem:
-    return Problem(404, "not-found", f"There is no withdrawal {number}.")
+    return Problem(404, "not-found", gettext("There is no withdrawal {number}.", number=str(number)))

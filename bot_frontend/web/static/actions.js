@@ -3,85 +3,94 @@
 
 import { order } from "/static/api.js";
 import { $, mark, write } from "/static/dom.js";
+import { whoWithRole } from "/static/roles.js";
+import { gettext, noop } from "/static/texts.js";
 import { toast } from "/static/toasts.js";
-import { plain, sentence } from "/static/words.js";
 
 const TIMEOUT_MS = 15_000;
 const RESULT_MS_MAX = 10 * 60_000;
 
+// title, words, go -- of the question, and of its button. done -- what a toast calls it.
 const QUESTIONS = {
-  "breaker.open": () => ({
-    title: "Pause database access?",
-    words: "No call reaches the database until an operator resumes access, even after restarts. Commands wait in Redis in order, and people are told that they are saved. Nothing is lost.",
-    go: "Pause database access",
+  "breaker.open": {
+    title: noop("Pause database access?"),
+    words: noop("No call reaches the database until an operator resumes access, even after restarts. Commands wait in Redis in order, and people are told that they are saved. Nothing is lost."),
+    go: noop("Pause database access"),
     isDangerous: true,
-  }),
-  "breaker.close": () => ({
-    title: "Ignore the breaker?",
-    words: "Every call goes to the database, however badly it responds, until an operator changes this. Use it only if the breaker itself is the problem.",
-    go: "Ignore the breaker",
+  },
+  "breaker.close": {
+    title: noop("Ignore the breaker?"),
+    words: noop("Every call goes to the database, however badly it responds, until an operator changes this. Use it only if the breaker itself is the problem."),
+    go: noop("Ignore the breaker"),
     isDangerous: true,
-  }),
-  "breaker.auto": () => ({
-    title: "Return to automatic?",
-    words: "The breaker opens and closes by itself again, which is the normal state. If it is open now, the database is probed at once.",
-    go: "Back to automatic",
-  }),
-  "queue.pause": (target) => ({
-    title: `Pause the queue ${target}?`,
-    words: "No worker takes its jobs until an operator resumes it, even after restarts. They wait in Redis in order, and people are told that they are saved. Nothing is lost.",
-    go: "Pause the queue",
+  },
+  "breaker.auto": {
+    title: noop("Return to automatic?"),
+    words: noop("The breaker opens and closes by itself again, which is the normal state. If it is open now, the database is probed at once."),
+    go: noop("Back to automatic"),
+  },
+  "queue.pause": {
+    title: noop("Pause the queue {target}?"),
+    words: noop("No worker takes its jobs until an operator resumes it, even after restarts. They wait in Redis in order, and people are told that they are saved. Nothing is lost."),
+    go: noop("Pause the queue"),
     isDangerous: true,
-  }),
-  "queue.resume": (target) => ({
-    title: `Resume the queue ${target}?`,
-    words: "Its jobs are done again, whoever has waited longest first.",
-    go: "Resume the queue",
-  }),
-  "worker.drain": (target) => ({
-    title: `Drain ${target}?`,
-    words: "It takes no more jobs, and finishes what it has. Others do the jobs that come. It stays so until it is resumed, or started anew.",
-    go: "Drain it",
-  }),
-  "worker.drain_last": (target, queues) => ({
-    title: `Drain ${target}, the last one?`,
-    words: `No other worker takes the jobs of ${queues}: they wait until one does, or this one is resumed. Nothing is lost.`,
-    go: "Drain the last one",
+  },
+  "queue.resume": {
+    title: noop("Resume the queue {target}?"),
+    words: noop("Its jobs are done again, whoever has waited longest first."),
+    go: noop("Resume the queue"),
+  },
+  "worker.drain": {
+    title: noop("Drain {target}?"),
+    words: noop("It takes no more jobs, and finishes what it has. Others do the jobs that come. It stays so until it is resumed, or started anew."),
+    go: noop("Drain it"),
+  },
+  "worker.drain_last": {
+    title: noop("Drain {target}, the last one?"),
+    words: noop("No other worker takes the jobs of {about}: they wait until one does, or this one is resumed. Nothing is lost."),
+    go: noop("Drain the last one"),
     isDangerous: true,
-  }),
-  "worker.resume": (target) => ({
-    title: `Have ${target} take jobs again?`,
-    words: "It goes on within four seconds.",
-    go: "Resume it",
-  }),
-  "dead_letter.retry": (target, about) => ({
-    title: `Retry ${target}?`,
-    words: `The job (${about}) is queued again under its own ID: what already took effect does not happen twice. If it fails again, it comes back here.`,
-    go: "Retry",
-  }),
-  "dead_letter.discard": (target, about) => ({
-    title: `Discard ${target}?`,
-    words: `The job (${about}) is closed without being done, and cannot be retried from here. Its user gets no further message.`,
-    go: "Discard",
+  },
+  "worker.resume": {
+    title: noop("Have {target} take jobs again?"),
+    words: noop("It goes on within four seconds."),
+    go: noop("Resume it"),
+  },
+  "dead_letter.retry": {
+    title: noop("Retry {target}?"),
+    words: noop("The job ({about}) is queued again under its own ID: what already took effect does not happen twice. If it fails again, it comes back here."),
+    go: noop("Retry"),
+    done: noop("Retry {target}"),
+  },
+  "dead_letter.discard": {
+    title: noop("Discard {target}?"),
+    words: noop("The job ({about}) is closed without being done, and cannot be retried from here. Its user gets no further message."),
+    go: noop("Discard"),
+    done: noop("Discard {target}"),
     isDangerous: true,
-  }),
-  "broadcast.pause": (target, about) => ({
-    title: `Pause broadcast ${target}?`,
-    words: `Sending stops within a few seconds. ${about} have received it; the others wait until it is resumed.`,
-    go: "Pause",
-  }),
-  "broadcast.resume": (target, about) => ({
-    title: `Resume broadcast ${target}?`,
-    words: `Sending continues with the remaining recipients. ${about} have received it and do not get it again.`,
-    go: "Resume",
-  }),
-  "broadcast.cancel": (target, about) => ({
-    title: `Cancel broadcast ${target}?`,
-    words: `This cannot be undone. ${about} have received it and keep it; the others never get it.`,
-    go: "Cancel broadcast",
+  },
+  "broadcast.pause": {
+    title: noop("Pause broadcast {target}?"),
+    words: noop("Sending stops within a few seconds. {about} have received it; the others wait until it is resumed."),
+    go: noop("Pause"),
+    done: noop("Pause broadcast {target}"),
+  },
+  "broadcast.resume": {
+    title: noop("Resume broadcast {target}?"),
+    words: noop("Sending continues with the remaining recipients. {about} have received it and do not get it again."),
+    go: noop("Resume"),
+    done: noop("Resume broadcast {target}"),
+  },
+  "broadcast.cancel": {
+    title: noop("Cancel broadcast {target}?"),
+    words: noop("This cannot be undone. {about} have received it and keep it; the others never get it."),
+    go: noop("Cancel broadcast"),
+    done: noop("Cancel broadcast {target}"),
     isDangerous: true,
-  }),
+  },
 };
+
+const REFUSED = "refused: "; // before why, in the audit log
 
 // crypto.randomUUID is there by https and on localhost alone, and operators have networks of their own.
 export function uuid() {
@@ -96,7 +105,13 @@ export function uuid() {
 export function nameButton(button, target, about) {
   mark(button, "data-target", target);
   mark(button, "data-about", about);
-  mark(button, "aria-label", `${button.textContent}: ${target}`);
+  mark(button, "aria-label", gettext("{button}: {target}", { button: button.textContent, target }));
+}
+
+function result({ action, target, outcome }) {
+  const act = gettext(QUESTIONS[action].done, { target });
+  if (outcome === "done") return gettext("{act}: done.", { act });
+  return gettext("{act}: refused. {why}", { act, why: outcome.replace(REFUSED, "") });
 }
 
 export class Actions {
@@ -115,23 +130,27 @@ export class Actions {
     mark(document.body, "data-permitted", permitted.join(" "));
     for (const sentence of document.querySelectorAll(".why-not")) write(sentence, allowed ? "" : whyNot ?? "");
     $("account").hidden = name === null;
-    write($("signed-in-as"), name === null ? "" : `${name}, ${role}`);
+    write($("signed-in-as"), name === null ? "" : whoWithRole(name, role));
   }
 
   #open(button) {
     const { action, target = "", about = "" } = button.dataset;
     const asked = { action, target, id: uuid() };
+    const { title, words, go, isDangerous } = QUESTIONS[action];
     let state = null;
     this.question.ask(button, {
-      ...QUESTIONS[action](target, about),
+      title: gettext(title, { target }),
+      words: gettext(words, { about }),
+      go: gettext(go),
+      isDangerous,
       act: async () => {
         const answer = await order(asked, TIMEOUT_MS);
         ({ state } = answer);
-        return `${state === "done" ? "Done" : "Queued"}. ${answer.words}`;
+        return `${state === "done" ? gettext("Done.") : gettext("Queued.")} ${answer.words}`;
       },
-      after: (words) => {
+      after: (told) => {
         if (state === "queued") this.queued.set(`${action} ${target}`, performance.now());
-        toast(words, state === "done" ? "ok" : "working_through");
+        toast(told, state === "done" ? "ok" : "working_through");
         return true;
       },
     });
@@ -142,7 +161,7 @@ export class Actions {
     for (const [ordered, orderedAt] of this.queued) {
       const found = recent.find(({ action, target }) => `${action} ${target}` === ordered);
       if (found && found.outcome !== "queued") {
-        toast(`${sentence(plain(ordered))}: ${found.outcome}.`, found.outcome === "done" ? "ok" : "degraded");
+        toast(result(found), found.outcome === "done" ? "ok" : "degraded");
         this.queued.delete(ordered);
       } else if (performance.now() - orderedAt > RESULT_MS_MAX) this.queued.delete(ordered);
     }

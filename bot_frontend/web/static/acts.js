@@ -2,39 +2,107 @@
 // happen; what is sent has a key of its own, so that it takes effect once, however often it is sent.
 
 import { uuid } from "/static/actions.js";
-import { get, post, Refused, whatWentWrong } from "/static/api.js";
+import { get, post, Refused, whatWentWrong, whyNotRead } from "/static/api.js";
 import { $, headingOf, mark, write } from "/static/dom.js";
 import { amount, balance, byName, minorUnits, plainAmount } from "/static/money.js";
+import { gettext, ngettext, noop } from "/static/texts.js";
 import { toast } from "/static/toasts.js";
+import { side } from "/static/transfers.js";
 import { shown } from "/static/words.js";
 
 const TIMEOUT_MS = 20_000;
 const REASON_LENGTH_MAX = 200;
 const MESSAGE_LENGTH_MAX = 2_000;
 
-const FROZEN = document.body.dataset.freeze === "everything" ? "neither send nor receive money" : "receive money, and not send any";
+const KEPT = noop("The reason is kept in the audit log.");
+const TOLD_AND_KEPT = noop("They are told. The reason is kept in the audit log.");
+const READ = noop("They read the reason.");
+const ANSWERED = noop("The reason is kept in the audit log, and told to who asked.");
 
 const ACTS = {
-  credit: { title: "Credit", has: "amount", words: ({ user, minor }) => `${byName(user)} gets ${amount(minor)}. Balance then: ${balance(user.balance + minor)}.`, note: "They read the reason." },
-  debit: { title: "Debit", has: "amount", isDangerous: true, words: ({ user, minor }) => `${amount(minor)} is taken from ${byName(user)}. Balance then: ${balance(user.balance - minor)}.`, note: "They read the reason." },
-  reverse: { title: "Reverse", has: "amount", isDangerous: true, words: ({ minor, transfer }) => `${amount(minor, transfer.currency)} of transfer #${transfer.id} goes back from ${side(transfer.recipient)} to ${side(transfer.sender)}. A reversal is final.`, note: "Both read what was reversed." },
-  freeze: { title: "Freeze", isDangerous: true, words: ({ user }) => `The account of ${byName(user)} will ${FROZEN}. They are told.`, note: "The reason is kept in the audit log." },
-  message: { title: "Message", asks: "Text", words: ({ user }) => `${byName(user)} gets this text from the bot, as a message from the operators.`, note: "The text is kept in the audit log." },
-  erase: { title: "Erase data", isDangerous: true, words: ({ user }) => `The username, name, language and time zone of ${byName(user)} are erased, also from failed jobs, and broadcasts to them stop. The balance and the movements with their memos are kept under the ID ${user.telegram_id}. This cannot be undone.`, note: "Backups keep the names until they are pruned. If they write to the bot again, it learns their name again. The reason is kept in the audit log: do not name them in it." },
-  cancel_renewal: { title: "Cancel the renewal", isDangerous: true, words: ({ user, subscription }) => `Telegram is asked not to renew ${subscription.plan} of ${byName(user)}, for ${subscription.stars} Stars. What is paid stays.`, note: "They are told. The reason is kept in the audit log." },
-  allow_renewal: { title: "Allow the renewal again", words: ({ user, subscription }) => `${byName(user)} can turn the renewal of ${subscription.plan} on again in Telegram. Nothing is charged by this.`, note: "They are told. The reason is kept in the audit log." },
-  unfreeze: { title: "Unfreeze", words: ({ user }) => `The account of ${byName(user)} will send and receive money again. They are told.`, note: "The reason is kept in the audit log." },
-  approve: { title: "Approve", words: ({ approval }) => `${ordered(approval)} as soon as you approve it.`, note: "The reason is kept in the audit log, and told to who asked." },
-  decline: { title: "Decline", isDangerous: true, words: ({ approval }) => `Nothing is moved. It was asked for by ${approval.actor}: “${shown(approval.reason)}”.`, note: "The reason is kept in the audit log, and told to who asked." },
+  credit: {
+    title: noop("Credit"),
+    has: "amount",
+    words: ({ user, minor }) => gettext("{user} gets {amount}. Balance then: {balance}.", {
+      user: byName(user), amount: amount(minor), balance: balance(user.balance + minor),
+    }),
+    note: READ,
+  },
+  debit: {
+    title: noop("Debit"),
+    has: "amount",
+    isDangerous: true,
+    words: ({ user, minor }) => gettext("{amount} is taken from {user}. Balance then: {balance}.", {
+      user: byName(user), amount: amount(minor), balance: balance(user.balance - minor),
+    }),
+    note: READ,
+  },
+  reverse: {
+    title: noop("Reverse"),
+    has: "amount",
+    isDangerous: true,
+    words: ({ minor, transfer }) => gettext("{amount} of transfer {number} goes back from {recipient} to {sender}. A reversal is final.", {
+      amount: amount(minor, transfer.currency), number: `#${transfer.id}`, recipient: side(transfer.recipient), sender: side(transfer.sender),
+    }),
+    note: noop("Both read what was reversed."),
+  },
+  freeze: {
+    title: noop("Freeze"),
+    isDangerous: true,
+    words: ({ user }) => (document.body.dataset.freeze === "everything"
+      ? gettext("The account of {user} will neither send nor receive money. They are told.", { user: byName(user) })
+      : gettext("The account of {user} will receive money, and not send any. They are told.", { user: byName(user) })),
+    note: KEPT,
+  },
+  message: {
+    title: noop("Message"),
+    asks: noop("Text"),
+    words: ({ user }) => gettext("{user} gets this text from the bot, as a message from the operators.", { user: byName(user) }),
+    note: noop("The text is kept in the audit log."),
+  },
+  erase: {
+    title: noop("Erase data"),
+    isDangerous: true,
+    words: ({ user }) => gettext("The username, name, language and time zone of {user} are erased, also from failed jobs, and broadcasts to them stop. The balance and the movements with their memos are kept under the ID {id}. This cannot be undone.", {
+      user: byName(user), id: String(user.telegram_id),
+    }),
+    note: noop("Backups keep the names until they are pruned. If they write to the bot again, it learns their name again. The reason is kept in the audit log: do not name them in it."),
+  },
+  cancel_renewal: {
+    title: noop("Cancel the renewal"),
+    isDangerous: true,
+    words: ({ user, subscription: { plan, stars } }) => ngettext(
+      "Telegram is asked not to renew {plan} of {user}, for {count} Star. What is paid stays.",
+      "Telegram is asked not to renew {plan} of {user}, for {count} Stars. What is paid stays.",
+      stars,
+      { plan, user: byName(user) },
+    ),
+    note: TOLD_AND_KEPT,
+  },
+  allow_renewal: {
+    title: noop("Allow the renewal again"),
+    words: ({ user, subscription: { plan } }) => gettext("{user} can turn the renewal of {plan} on again in Telegram. Nothing is charged by this.", { user: byName(user), plan }),
+    note: TOLD_AND_KEPT,
+  },
+  unfreeze: {
+    title: noop("Unfreeze"),
+    words: ({ user }) => gettext("The account of {user} will send and receive money again. They are told.", { user: byName(user) }),
+    note: KEPT,
+  },
+  approve: { title: noop("Approve"), words: ({ approval }) => ordered(approval), note: ANSWERED },
+  decline: {
+    title: noop("Decline"),
+    isDangerous: true,
+    words: ({ approval: { actor, reason } }) => gettext("Nothing is moved. It was asked for by {actor}: “{reason}”.", { actor, reason: shown(reason) }),
+    note: ANSWERED,
+  },
 };
 
 function ordered({ actor, telegram_id: id, amount: minor, currency, reason }) {
-  const moves = minor > 0 ? `User ${id} gets ${amount(minor, currency)}` : `${amount(-minor, currency)} is taken from user ${id}`;
-  return `Asked for by ${actor}: “${shown(reason)}”. ${moves}`;
-}
-
-function side(party) {
-  return party ? byName(party) : "the house";
+  const named = { actor, reason: shown(reason), id: String(id), amount: amount(Math.abs(minor), currency) };
+  return minor > 0
+    ? gettext("Asked for by {actor}: “{reason}”. User {id} gets {amount} as soon as you approve it.", named)
+    : gettext("Asked for by {actor}: “{reason}”. {amount} is taken from user {id} as soon as you approve it.", named);
 }
 
 export class Acts {
@@ -66,11 +134,11 @@ export class Acts {
       subscription: this.people.subscriptions?.find((each) => String(each.number) === subscription),
     };
     const { title, has, asks, isDangerous, note } = ACTS[act];
-    write($("act-title"), title);
-    write($("act-note"), note);
-    write($("act-reason-label"), asks ?? "Reason");
+    write($("act-title"), gettext(title));
+    write($("act-note"), gettext(note));
+    write($("act-reason-label"), asks ? gettext(asks) : gettext("Reason"));
     $("act-reason").maxLength = asks ? MESSAGE_LENGTH_MAX : REASON_LENGTH_MAX;
-    write($("act-go"), title);
+    write($("act-go"), gettext(title));
     $("act-amount-field").hidden = !has;
     $("act-amount").required = Boolean(has);
     $("act-amount").value = "";
@@ -91,7 +159,7 @@ export class Acts {
       asked.transfer = found;
       $("act-amount").value = plainAmount(found.left_to_reverse, found.currency);
     } catch (error) {
-      write($("act-outcome"), `Refused: ${error.message}`);
+      write($("act-outcome"), whyNotRead(error));
     }
     this.#say();
   }
@@ -101,7 +169,7 @@ export class Acts {
     const minor = ACTS[act].has ? minorUnits($("act-amount").value, transfer?.currency) : 0;
     this.asked.minor = minor;
     const isReady = minor !== null && (act !== "reverse" || transfer !== null);
-    const missing = $("act-amount").value.trim() ? "Write a plain amount above zero, such as 5.50." : "Write the amount.";
+    const missing = $("act-amount").value.trim() ? gettext("Write a plain amount above zero, such as 5.50.") : gettext("Write the amount.");
     write($("act-words"), isReady ? ACTS[act].words(this.asked) : missing);
     $("act-go").disabled = !isReady || this.isBusy || !$("act-reason").value.trim();
   }
@@ -110,7 +178,7 @@ export class Acts {
     if (this.isBusy || $("act-go").disabled) return;
     this.isBusy = true;
     mark(this.dialog, "aria-busy", "true");
-    write($("act-outcome"), "Sending…");
+    write($("act-outcome"), gettext("Sending…"));
     this.#say();
     const { words, isDone } = await this.#send();
     this.isBusy = false;
@@ -133,8 +201,8 @@ export class Acts {
     const body = ACTS[act].asks ? { text: written } : { reason: written, ...(ACTS[act].has ? { amount: minor } : {}) };
     try {
       const done = await post(path, body, key, TIMEOUT_MS);
-      if (done.status === "waiting") return { words: `It is above your limit: approval ${done.id} waits for an owner. Nothing was moved yet.`, isDone: true };
-      return { words: `${ACTS[act].title}: done.`, isDone: true };
+      if (done.status === "waiting") return { words: gettext("It is above your limit: approval {number} waits for an owner. Nothing was moved yet.", { number: String(done.id) }), isDone: true };
+      return { words: gettext("{act}: done.", { act: gettext(ACTS[act].title) }), isDone: true };
     } catch (error) {
       // What was refused is refused again under its key: what is changed and sent next is another request.
       if (error instanceof Refused && error.isFinal) this.asked.key = uuid();

@@ -1,6 +1,8 @@
 // How pages speak to /api/v1, as programs do. What is sent has a key of its own, so that it takes effect once, however often it
 // is sent.
 
+import { gettext } from "/static/texts.js";
+
 const READ_MS = 15_000;
 const TIMEOUT_MS = 60_000;
 const UPLOAD_MS = 180_000;
@@ -24,7 +26,7 @@ export function knowSession(actions) {
 export async function signedIn() {
   if (session === null) {
     const answer = await fetch("/status.json", { cache: "no-store", signal: AbortSignal.timeout(READ_MS) });
-    if (!answer.ok) throw new Refused("You are signed out. Open the page anew to sign in.", true);
+    if (!answer.ok) throw new Refused(gettext("You are signed out. Open the page anew to sign in."), true);
     session = (await answer.json()).actions;
   }
   return session;
@@ -57,9 +59,15 @@ async function said(answer) {
   throw new Refused(body.detail ?? body.title ?? body.error, answer.status < 500);
 }
 
+// Of what was sent.
 export function whatWentWrong(error) {
-  if (error instanceof Refused) return `Refused: ${error.message}`;
-  return "No answer, so it is unknown whether it was done. Sending the same again is safe: it takes effect once.";
+  if (error instanceof Refused) return gettext("Refused: {why}", { why: error.message });
+  return gettext("No answer, so it is unknown whether it was done. Sending the same again is safe: it takes effect once.");
+}
+
+// Of what was only asked for.
+export function whyNotRead(error) {
+  return error instanceof Refused ? error.message : gettext("No answer. Try again.");
 }
 
 // Has the bot send a file to one admin, which makes Telegram know it.

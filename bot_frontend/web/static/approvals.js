@@ -1,9 +1,10 @@
 // Credits and debits above a limit, for owners: what waits is listed, and each is decided by a dialog of acts.js.
 
-import { get } from "/static/api.js";
+import { get, whyNotRead } from "/static/api.js";
 import { $, fill, rows, write } from "/static/dom.js";
 import { signed } from "/static/money.js";
-import { at, counted, shown } from "/static/words.js";
+import { gettext, ngettext } from "/static/texts.js";
+import { at, shown } from "/static/words.js";
 
 const SHOWN_MAX = 100;
 const ALL_WAITING = `/approvals?waiting=true&limit=${SHOWN_MAX}`;
@@ -26,8 +27,8 @@ export class Approvals {
       this.known = waiting;
       this.refresh();
     }
-    if (!waiting || !mayDecide) return [{ card: "approvals", state: "ok", words: "None waiting" }];
-    return [{ card: "approvals", state: "degraded", words: `${counted(waiting, "waits", "wait")} for an owner` }];
+    if (!waiting || !mayDecide) return [{ card: "approvals", state: "ok", words: gettext("None waiting") }];
+    return [{ card: "approvals", state: "degraded", words: ngettext("{count} waits for an owner", "{count} wait for an owner", waiting) }];
   }
 
   find(id) {
@@ -43,27 +44,27 @@ export class Approvals {
       this.#draw();
     } catch (error) {
       this.known = null; // asked again with the next figures
-      write($("approvals-words"), `No answer: ${error.message}`);
+      write($("approvals-words"), whyNotRead(error));
     }
   }
 
   #draw() {
-    write($("approvals-words"), this.items.length ? "" : "Nothing waits for an approval.");
+    write($("approvals-words"), this.items.length ? "" : gettext("Nothing waits for an approval."));
     rows($("approvals"), this.items, {
       template: "approval-row",
       key: (each) => each.id,
       show: (element, each) => {
         fill(element, {
-          what: `${each.id}: ${each.amount > 0 ? "credit" : "debit"}`,
-          whom: `user ${each.telegram_id}`,
+          what: `${each.id}: ${each.amount > 0 ? gettext("credit") : gettext("debit")}`,
+          whom: gettext("user {id}", { id: String(each.telegram_id) }),
           amount: signed(each.amount, each.currency),
           reason: shown(each.reason),
-          asked: `asked for by ${each.actor} ${moment(each.created_at)}, expires ${moment(each.expires_at)}`,
+          asked: gettext("asked for by {actor} {time}, expires {until}", { actor: each.actor, time: moment(each.created_at), until: moment(each.expires_at) }),
         });
         element.fields.whom.href = `#user=${each.telegram_id}`;
         for (const button of element.querySelectorAll("[data-act]")) {
           button.dataset.approval = each.id;
-          button.setAttribute("aria-label", `${button.textContent}: ${each.id}`);
+          button.setAttribute("aria-label", gettext("{button}: {target}", { button: button.textContent, target: String(each.id) }));
         }
       },
     });

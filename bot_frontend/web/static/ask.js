@@ -3,6 +3,7 @@
 
 import { Refused, whatWentWrong } from "/static/api.js";
 import { $, headingOf, mark, write } from "/static/dom.js";
+import { gettext } from "/static/texts.js";
 
 export class Question {
   constructor(dialog) {
@@ -33,7 +34,7 @@ export class Question {
   async #go() {
     if (this.isBusy) return;
     this.#turn(true);
-    write($("confirm-outcome"), "Asking…");
+    write($("confirm-outcome"), gettext("Asking…"));
     const outcome = await this.#outcome();
     this.#turn(false);
     this.#show(outcome);
@@ -56,7 +57,7 @@ export class Question {
 
   #show({ words, isOver, isDone = false }) {
     write($("confirm-outcome"), words);
-    write($("confirm-leave"), isDone ? "Close" : "Go back");
+    write($("confirm-leave"), isDone ? gettext("Close") : gettext("Go back"));
     $("confirm-go").hidden = isOver;
     if ($("confirm-reason-field")) $("confirm-reason-field").hidden = isOver;
   }

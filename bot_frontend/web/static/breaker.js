@@ -1,7 +1,8 @@
 // The fleet's breaker: whether calls reach the database, why not, and when it is tried again.
 
 import { $, mark, write } from "/static/dom.js";
-import { ago, at, count, duration, older, plain, sentence, UNKNOWN } from "/static/words.js";
+import { gettext } from "/static/texts.js";
+import { ago, at, count, duration, older, reason, sentence, UNKNOWN } from "/static/words.js";
 
 export const BREAKER_LEVEL = {
   closed: "ok", open: "down", half_open: "working_through", forced_open: "away", disabled: "degraded", unknown: "unknown",
@@ -14,9 +15,9 @@ export function showBreaker(status, elapsed) {
   const { breaker } = status;
   mark($("breaker-state"), "data-state", BREAKER_LEVEL[breaker.state] ?? "unknown");
   write($("breaker-state"), sentence(breaker.words));
-  const { reason, since } = breaker;
-  const [none, never, always] = breaker.state === "unknown" ? [UNKNOWN, UNKNOWN, UNKNOWN] : ["none", "never changed", "always"];
-  write($("breaker-reason"), breaker.paused_by ? `paused by ${breaker.paused_by}` : reason === null ? none : plain(reason));
+  const { reason: why, since } = breaker;
+  const [none, never, always] = breaker.state === "unknown" ? [UNKNOWN, UNKNOWN, UNKNOWN] : [gettext("none"), gettext("never changed"), gettext("always")];
+  write($("breaker-reason"), breaker.paused_by ? gettext("paused by {operator}", { operator: breaker.paused_by }) : why === null ? none : reason(why));
   write($("breaker-since"), since === null ? never : at(since, status.now));
   write($("breaker-for"), since === null ? always : duration(status.now + elapsed - since));
   write($("breaker-next"), nextProbe(breaker, elapsed));
@@ -29,7 +30,7 @@ export function showBreaker(status, elapsed) {
 }
 
 function nextProbe(breaker, elapsed) {
-  if (breaker.next_probe_seconds === null) return "as scheduled";
+  if (breaker.next_probe_seconds === null) return gettext("as scheduled");
   const left = breaker.next_probe_seconds - elapsed;
-  return left < 1 ? "now" : `in ${duration(left)}`;
+  return left < 1 ? gettext("now") : gettext("in {duration}", { duration: duration(left) });
 }

@@ -1,19 +1,20 @@
 // The ledger's balance sheet, and whether what was sealed of it is as it was.
 
 import { $, fill, mark, rows, write } from "/static/dom.js";
-import { grouped } from "/static/money.js";
-import { ago, count, counted, older } from "/static/words.js";
+import { exact } from "/static/money.js";
+import { gettext, ngettext, noop } from "/static/texts.js";
+import { ago, count, older } from "/static/words.js";
 
 const NAMES = {
-  users: "All users",
-  house: "House",
-  stars: "Telegram Stars",
-  opening: "Opening balances",
-  adjustments: "Adjustments by admins",
-  promo: "Promotions",
-  provider_fees: "Providers' fees",
-  payouts: "Paid out",
-  exchange: "For exchanges",
+  users: noop("All users"),
+  house: noop("House"),
+  stars: noop("Telegram Stars"),
+  opening: noop("Opening balances"),
+  adjustments: noop("Adjustments by admins"),
+  promo: noop("Promotions"),
+  provider_fees: noop("Providers' fees"),
+  payouts: noop("Paid out"),
+  exchange: noop("For exchanges"),
 };
 
 export function showLedger({ books }, elapsed) {
@@ -26,9 +27,9 @@ export function showLedger({ books }, elapsed) {
     key: ({ currency, account }) => `${currency} ${account}`,
     show: (element, { currency, account, balance, entries }) => {
       fill(element, {
-        what: NAMES[account] ?? account,
-        at: `${grouped(balance)} ${currency}`,
-        by: counted(entries, "entry", "entries"),
+        what: Object.hasOwn(NAMES, account) ? gettext(NAMES[account]) : account,
+        at: exact(balance, currency),
+        by: ngettext("{count} entry", "{count} entries", entries),
       });
     },
   });
@@ -38,17 +39,18 @@ export function showLedger({ books }, elapsed) {
     show: (element, { day, currency, debits, credits, entries }) => {
       fill(element, {
         what: day,
-        at: `+${grouped(credits)} −${grouped(debits)} ${currency}`,
-        by: counted(entries, "entry", "entries"),
+        at: `${exact(credits, currency, "+")} ${exact(debits, currency, "−")}`,
+        by: ngettext("{count} entry", "{count} entries", entries),
       });
     },
   });
   const { broken_seals: broken } = books;
-  return [{ card: "ledger", state: broken ? "down" : "ok", words: broken ? `${counted(broken, "seal is", "seals are")} broken` : "" }];
+  return [{ card: "ledger", state: broken ? "down" : "ok", words: broken ? ngettext("{count} seal is broken", "{count} seals are broken", broken) : "" }];
 }
 
 function words({ seal, unsealed_entries: unsealed, broken_seals: broken }) {
-  if (broken) return `${counted(broken, "seal is", "seals are")} broken: entries were changed after they were sealed.`;
-  if (seal === null) return "Nothing is sealed yet.";
-  return `Seal ${count(seal)} is whole, and so is all before it. ${counted(unsealed, "entry is", "entries are")} not sealed yet.`;
+  if (broken) return ngettext("{count} seal is broken: entries were changed after they were sealed.", "{count} seals are broken: entries were changed after they were sealed.", broken);
+  if (seal === null) return gettext("Nothing is sealed yet.");
+  const whole = gettext("Seal {number} is whole, and so is all before it.", { number: count(seal) });
+  return `${whole} ${ngettext("{count} entry is not sealed yet.", "{count} entries are not sealed yet.", unsealed)}`;
 }

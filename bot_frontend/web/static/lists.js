@@ -1,31 +1,33 @@
 // All users, or all transfers, by filters, a page at a time; and the same as CSV of any size. The filters are in the address:
 // #users?status=blocked.
 
-import { get } from "/static/api.js";
+import { get, whyNotRead } from "/static/api.js";
 import { $, fill, mark, rows, stamp, write } from "/static/dom.js";
 import { amount, balance, byName, minorUnits } from "/static/money.js";
 import { frozen } from "/static/people.js";
+import { gettext, noop } from "/static/texts.js";
+import { kindName, side } from "/static/transfers.js";
 import { closeView, openView } from "/static/view.js";
-import { at, plain, sentence } from "/static/words.js";
+import { at } from "/static/words.js";
 
 const PAGE = 50;
 // A page may be empty where a filter fits little, and not be the last one.
 const PAGES_AT_ONCE = 5;
 
-const STATUSES = { active: "Active", blocked: "Has blocked the bot", deactivated: "Has left Telegram" };
+const STATUSES = { active: noop("Active"), blocked: noop("Has blocked the bot"), deactivated: noop("Has left Telegram") };
 
 const LISTS = {
   users: {
-    title: "Users",
+    title: noop("Users"),
     fields: [
-      { name: "status", label: "Status", options: STATUSES },
-      { name: "frozen", label: "Account", options: { true: "Frozen", false: "Not frozen" } },
-      { name: "language", label: "Language", placeholder: "de" },
-      { name: "balance_min", label: "Balance from", as: "amount" },
-      { name: "balance_max", label: "Balance to", as: "amount" },
-      { name: "joined_since", label: "Joined since", as: "day" },
-      { name: "seen_since", label: "Seen since", as: "day" },
-      { name: "seen_until", label: "Last seen before", as: "day" },
+      { name: "status", label: noop("Status"), options: STATUSES },
+      { name: "frozen", label: noop("Account"), options: { true: noop("Frozen"), false: noop("Not frozen") } },
+      { name: "language", label: noop("Language"), placeholder: "de" },
+      { name: "balance_min", label: noop("Balance from"), as: "amount" },
+      { name: "balance_max", label: noop("Balance to"), as: "amount" },
+      { name: "joined_since", label: noop("Joined since"), as: "day" },
+      { name: "seen_since", label: noop("Seen since"), as: "day" },
+      { name: "seen_until", label: noop("Last seen before"), as: "day" },
     ],
     template: "found-row",
     key: (user) => user.telegram_id,
@@ -35,22 +37,25 @@ const LISTS = {
     },
   },
   transfers: {
-    title: "Transfers",
+    title: noop("Transfers"),
     fields: [
-      { name: "kind", label: "Kind", placeholder: "credit" },
-      { name: "status", label: "Result", options: { applied: "Applied", rejected: "Rejected" } },
-      { name: "amount_min", label: "Amount from", as: "amount" },
-      { name: "amount_max", label: "Amount to", as: "amount" },
-      { name: "since", label: "Since", as: "day" },
-      { name: "until", label: "Before", as: "day" },
+      { name: "kind", label: noop("Kind"), placeholder: "credit" },
+      { name: "status", label: noop("Result"), options: { applied: noop("Applied"), rejected: noop("Rejected") } },
+      { name: "amount_min", label: noop("Amount from"), as: "amount" },
+      { name: "amount_max", label: noop("Amount to"), as: "amount" },
+      { name: "since", label: noop("Since"), as: "day" },
+      { name: "until", label: noop("Before"), as: "day" },
     ],
     template: "transfer-row",
     key: (transfer) => transfer.id,
     show(element, transfer) {
       const { sender, recipient, reason, reverses } = transfer;
-      const marks = [reason ? `rejected: ${plain(reason)}` : "", reverses === null ? "" : `reverses #${reverses}`].filter(Boolean);
+      const marks = [
+        reason ? gettext("rejected: {why}", { why: transfer.why }) : "",
+        reverses === null ? "" : gettext("reverses {number}", { number: `#${reverses}` }),
+      ].filter(Boolean);
       fill(element, {
-        what: `${sentence(plain(transfer.kind))} from ${side(sender)} to ${side(recipient)}`,
+        what: gettext("{kind} from {sender} to {recipient}", { kind: kindName(transfer.kind), sender: side(sender), recipient: side(recipient) }),
         amount: amount(transfer.amount, transfer.currency),
         memo: transfer.memo,
         number: [`#${transfer.id}`, at(Date.parse(transfer.created_at) / 1000, Date.now() / 1000), ...marks].join(" · "),
@@ -61,9 +66,10 @@ const LISTS = {
   },
 };
 
-function side(party) {
-  return party ? byName(party) : "the house";
-}
+const UNREADABLE = {
+  amount: noop("{field}: expected an amount such as 5.50."),
+  day: noop("{field}: expected a date."),
+};
 
 // As the API wants it, or null for what cannot be.
 const ASKED = {
@@ -98,7 +104,7 @@ export class Lists {
     this.name = name;
     this.list = LISTS[name];
     openView("lists");
-    write($("lists-heading"), this.list.title);
+    write($("lists-heading"), gettext(this.list.title));
     $("lists-fields").replaceChildren(...this.list.fields.map((field) => filter(field, given.get(field.name) ?? "")));
     $("lists-rows").replaceChildren();
     if (isNew) $("lists-heading").focus();
@@ -109,7 +115,7 @@ export class Lists {
       if (!text) continue;
       const value = as ? ASKED[as](text) : text;
       if (value === null) {
-        write($("lists-words"), `${label}: expected ${as === "day" ? "a date" : "an amount such as 5.50"}.`);
+        write($("lists-words"), gettext(UNREADABLE[as], { field: gettext(label) }));
         return;
       }
       query.set(field, value);
@@ -122,7 +128,7 @@ export class Lists {
 
   async #more() {
     const turn = (this.asked += 1);
-    write($("lists-words"), "Loading…");
+    write($("lists-words"), gettext("Loading…"));
     try {
       for (let pages = 0, isEmpty = true; isEmpty && pages < PAGES_AT_ONCE; pages += 1) {
         const query = new URLSearchParams({ ...Object.fromEntries(this.query), limit: PAGE, ...(this.cursor === null ? {} : { cursor: this.cursor }) });
@@ -133,11 +139,10 @@ export class Lists {
         isEmpty = page.items.length === 0 && this.cursor !== null;
       }
       rows($("lists-rows"), this.items, this.list);
-      write($("lists-words"), this.items.length ? "" : this.cursor === null ? "None." : "None so far. More looks further back.");
+      write($("lists-words"), this.items.length ? "" : this.cursor === null ? gettext("None.") : gettext("None so far. More looks further back."));
     } catch (error) {
       if (turn !== this.asked) return;
-      const isSilent = error.name === "TimeoutError" || error instanceof TypeError || error instanceof SyntaxError;
-      write($("lists-words"), isSilent ? "No answer. Try again." : sentence(error.message));
+      write($("lists-words"), whyNotRead(error));
     }
     $("lists-more").hidden = this.cursor === null;
   }
@@ -145,10 +150,10 @@ export class Lists {
 
 function filter({ name, label, options, as, placeholder = "" }, value) {
   const element = stamp(options ? "choice-field" : "text-field");
-  write(element.fields.label, label);
+  write(element.fields.label, gettext(label));
   const input = element.fields.input;
   input.name = name;
-  if (options) input.append(new Option("Any", ""), ...Object.entries(options).map(([key, words]) => new Option(words, key)));
+  if (options) input.append(new Option(gettext("Any"), ""), ...Object.entries(options).map(([key, words]) => new Option(gettext(words), key)));
   else Object.assign(input, { type: as === "day" ? "date" : "text", inputMode: as === "amount" ? "decimal" : "text", placeholder });
   input.value = value;
   return element;

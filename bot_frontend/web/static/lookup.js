@@ -1,14 +1,28 @@
 // Where a job is, by the reference that its user was told.
 
 import { $, write } from "/static/dom.js";
-import { at, duration } from "/static/words.js";
+import { gettext, noop } from "/static/texts.js";
+import { at, duration, inOne } from "/static/words.js";
 
 const TIMEOUT_MS = 25_000;
 
 const STATES = {
-  held_back: "Held back", queued: "Queued", running: "Running", behind: "Waiting", delayed: "Waiting",
-  answering: "Done, not answered yet", finished: "Finished today or yesterday", failed: "Failed",
+  held_back: noop("Held back"),
+  queued: noop("Queued"),
+  running: noop("Running"),
+  behind: noop("Waiting"),
+  delayed: noop("Waiting"),
+  answering: noop("Done, not answered yet"),
+  finished: noop("Finished today or yesterday"),
+  failed: noop("Failed"),
 };
+
+const REFUSALS = {
+  400: noop("Expected a reference of eight letters and digits."),
+  404: noop("No job on record or finished since yesterday has this reference; python -m workers job looks among all failed jobs too."),
+  503: noop("Redis does not answer; try again."),
+};
+const NO_ANSWER = noop("No answer. Try again.");
 
 export function lookUpByReference() {
   $("lookup").addEventListener("submit", async (event) => {
@@ -16,7 +30,7 @@ export function lookUpByReference() {
     const reference = $("lookup-reference").value.trim();
     if (!reference) return;
     history.replaceState(null, "", `#job=${encodeURIComponent(reference)}`);
-    write($("lookup-result"), "Loading…");
+    write($("lookup-result"), gettext("Loading…"));
     write($("lookup-result"), await found(reference));
   });
   byAddress();
@@ -33,18 +47,33 @@ function byAddress() {
 async function found(reference) {
   try {
     const answer = await fetch(`/jobs/${encodeURIComponent(reference)}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    const job = await answer.json();
-    return answer.ok ? described(job) : `${job.error.charAt(0).toUpperCase()}${job.error.slice(1)}.`;
+    if (answer.ok) return described(await answer.json());
+    const refusal = REFUSALS[answer.status] ?? NO_ANSWER;
+    return gettext(refusal);
   } catch {
-    return "No answer. Try again.";
+    return gettext(NO_ANSWER);
   }
 }
 
 function described(job) {
-  const parts = [STATES[job.state] ?? job.state];
-  if (job.waits_for) parts[0] += `: it waits for ${job.waits_for}`;
-  if (job.kind) parts.push(job.kind);
-  if (job.telegram_id) parts.push(`of ${job.username ? `@${job.username}, ` : ""}id ${job.telegram_id}`);
-  if (job.since !== null) parts.push(`since ${at(job.since, Date.now() / 1000)}${job.age_seconds === null ? "" : ` (${duration(job.age_seconds)})`}`);
-  return `${job.reference}: ${parts.join("; ")}.`;
+  const name = STATES[job.state] ?? job.state;
+  const state = gettext(name);
+  const words = inOne([
+    job.waits_for ? gettext("{state}: it waits for {what}", { state, what: job.waits_for }) : state,
+    job.kind,
+    whose(job),
+    since(job),
+  ]);
+  return gettext("{reference}: {words}.", { reference: job.reference, words });
+}
+
+function whose({ telegram_id: id, username }) {
+  if (!id) return "";
+  return username ? gettext("of @{username}, id {id}", { username, id: String(id) }) : gettext("of id {id}", { id: String(id) });
+}
+
+function since({ since: unixSeconds, age_seconds: age }) {
+  if (unixSeconds === null) return "";
+  const time = at(unixSeconds, Date.now() / 1000);
+  return age === null ? gettext("since {time}", { time }) : gettext("since {time} ({duration})", { time, duration: duration(age) });
 }

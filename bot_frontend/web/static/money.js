@@ -1,34 +1,52 @@
 // Amounts are integers of minor units, as the ledger has them: exact up to 2^53, ninety trillion units with two decimals.
 
+import { gettext, isolated, LOCALE } from "/static/texts.js";
 import { shown } from "/static/words.js";
 
 const { currency, decimals } = document.body.dataset;
 const DECIMALS = Object.fromEntries(decimals.split(",").map((each) => each.split(":")).map(([code, digits]) => [code, Number(digits)]));
 
+// As people write them.
+const PARTS = new Intl.NumberFormat(LOCALE).formatToParts(1_234_567.5);
+const [GROUP, POINT] = ["group", "decimal"].map((type) => PARTS.find((part) => part.type === type).value);
+
 // Of an exact text, such as -1234567.50.
 export function grouped(text) {
-  return text.replace(/^-?\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
+  const [units, behind] = text.split(".");
+  const inGroups = units.replace(/\B(?=(\d{3})+$)/g, GROUP);
+  return behind === undefined ? inGroups : `${inGroups}${POINT}${behind}`;
 }
 
-// Of a currency that the bot no longer has nobody knows the decimals.
-function written(minor, code) {
+// The same with its currency; sign -- before it.
+export function exact(text, code, sign = "") {
+  return isolated(`${sign}${grouped(text)} ${code}`);
+}
+
+// As it can be typed. Of a currency that the bot no longer has nobody knows the decimals.
+export function plainAmount(minor, code = currency) {
   const decimals = DECIMALS[code] ?? 0;
   const digits = String(minor).replace("-", "").padStart(decimals + 1, "0");
-  const whole = grouped(digits.slice(0, digits.length - decimals));
-  return decimals ? `${whole}.${digits.slice(-decimals)}` : whole;
+  const units = digits.slice(0, digits.length - decimals);
+  return decimals ? `${units}.${digits.slice(-decimals)}` : units;
+}
+
+function written(sign, minor, code) {
+  const text = plainAmount(minor, code);
+  if (code in DECIMALS) return exact(text, code, sign);
+  return gettext("{amount} minor units", { amount: exact(text, code, sign) });
 }
 
 // All amounts are of the first currency unless another is named.
 export function amount(minor, code = currency) {
-  return `${written(minor, code)} ${code}${code in DECIMALS ? "" : " minor units"}`;
+  return written("", minor, code);
 }
 
 export function balance(minor, code = currency) {
-  return `${minor < 0 ? "−" : ""}${amount(minor, code)}`;
+  return written(minor < 0 ? "−" : "", minor, code);
 }
 
 export function signed(minor, code = currency) {
-  return `${minor < 0 ? "−" : "+"}${amount(minor, code)}`;
+  return written(minor < 0 ? "−" : "+", minor, code);
 }
 
 // Minor units, or null for what is no plain amount above zero: nothing is guessed.
@@ -40,10 +58,6 @@ export function minorUnits(text, code = currency) {
   return minor > 0 && Number.isSafeInteger(minor) ? minor : null;
 }
 
-export function plainAmount(minor, code = currency) {
-  return written(minor, code).replaceAll(",", "");
-}
-
 export function byName({ first_name: name, username, telegram_id: id }) {
-  return `${name ? shown(name) : "(no name)"} (${username ? `@${username}` : `ID ${id}`})`;
+  return isolated(`${name ? shown(name) : gettext("(no name)")} (${username ? `@${username}` : gettext("ID {id}", { id: String(id) })})`);
 }

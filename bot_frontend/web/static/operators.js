@@ -1,7 +1,9 @@
 // The audit log, searched; and who is signed in to this page, for owners.
 
-import { get, post, Refused } from "/static/api.js";
+import { get, post, Refused, whyNotRead } from "/static/api.js";
 import { $, fill, rows, write } from "/static/dom.js";
+import { whoWithRole } from "/static/roles.js";
+import { gettext } from "/static/texts.js";
 import { at } from "/static/words.js";
 
 const TIMEOUT_MS = 15_000;
@@ -18,7 +20,7 @@ function wanted(text) {
 }
 
 function changes({ before, after }) {
-  const said = (state) => Object.entries(state ?? {}).map(([name, value]) => `${name} ${value ?? "none"}`).join(", ");
+  const said = (state) => Object.entries(state ?? {}).map(([name, value]) => `${name} ${value ?? gettext("none")}`).join(", ");
   return before || after ? `${said(before)} → ${said(after)}` : "";
 }
 
@@ -45,7 +47,7 @@ export class Operators {
   }
 
   async #search() {
-    write($("audit-words"), "Searching…");
+    write($("audit-words"), gettext("Searching…"));
     const filters = new URLSearchParams({ limit: FOUND, ...wanted($("audit-query").value.trim()) });
     if (this.cursor !== null) filters.set("cursor", this.cursor);
     try {
@@ -58,20 +60,21 @@ export class Operators {
         show: (element, entry) => fill(element, {
           what: `${entry.action} ${entry.target}: ${entry.outcome}`,
           at: at(Date.parse(entry.created_at) / 1000, now()),
-          by: `by ${entry.actor}`,
+          by: gettext("by {actor}", { actor: entry.actor }),
           why: entry.reason ?? "",
           changes: changes(entry),
         }),
       });
-      write($("audit-words"), this.items.length ? "" : "Nothing is found. Search for a user's ID, an actor such as telegram:1001, or a part of a reason.");
+      const none = gettext("Nothing is found. Search for a user's ID, an actor such as telegram:1001, or a part of a reason.");
+      write($("audit-words"), this.items.length ? "" : none);
     } catch (error) {
-      write($("audit-words"), `No answer: ${error.message}`);
+      write($("audit-words"), whyNotRead(error));
     }
     $("audit-more").hidden = this.cursor === null;
   }
 
   async #sessions() {
-    write($("sessions-words"), "Loading…");
+    write($("sessions-words"), gettext("Loading…"));
     try {
       const { items } = await get("/sessions");
       rows($("sessions"), items, {
@@ -79,18 +82,18 @@ export class Operators {
         key: (session) => session.id,
         show: (element, session) => {
           fill(element, {
-            who: `${session.name}, ${session.role ?? "no role"}`,
+            who: whoWithRole(session.name, session.role),
             at: at(session.began_at, now()),
-            from: `${session.address}, ${session.browser || "unknown browser"}`,
+            from: gettext("{address}, {browser}", { address: session.address, browser: session.browser || gettext("unknown browser") }),
           });
           const button = element.querySelector("button");
           button.dataset.session = session.id;
-          button.setAttribute("aria-label", `End the session of ${session.name}`);
+          button.setAttribute("aria-label", gettext("End the session of {name}", { name: session.name }));
         },
       });
-      write($("sessions-words"), items.length ? "" : "Nobody is signed in.");
+      write($("sessions-words"), items.length ? "" : gettext("Nobody is signed in."));
     } catch (error) {
-      write($("sessions-words"), `No answer: ${error.message}`);
+      write($("sessions-words"), whyNotRead(error));
     }
   }
 
@@ -100,7 +103,7 @@ export class Operators {
       await post(`/sessions/${button.dataset.session}/end`, {}, `end-${button.dataset.session}`, TIMEOUT_MS);
       await this.#sessions();
     } catch (error) {
-      write($("sessions-words"), error instanceof Refused ? "It could not be ended. Try again." : "No answer. Try again.");
+      write($("sessions-words"), error instanceof Refused ? gettext("It could not be ended. Try again.") : whyNotRead(error));
     }
     button.disabled = false;
   }

@@ -1,36 +1,65 @@
 // Somebody's card: found by the search in the head or by the address (#user=123), with what happened on their account, and what
 // an operator does about it. It speaks to /api/v1, as programs do.
 
-import { get } from "/static/api.js";
+import { get, whyNotRead } from "/static/api.js";
 import { $, fill, rows, write } from "/static/dom.js";
 import { amount, balance, byName, signed } from "/static/money.js";
+import { gettext, ngettext, noop, pgettext } from "/static/texts.js";
+import { kindName, side } from "/static/transfers.js";
 import { closeView, openView } from "/static/view.js";
-import { at, plain, sentence } from "/static/words.js";
+import { at, inOne, listed, plain } from "/static/words.js";
 
 const MOVEMENTS = 20;
 const FOUND_MAX = 20;
 
 function moment(text) {
-  return text === null ? "never" : at(Date.parse(text) / 1000, Date.now() / 1000);
+  return text === null ? gettext("never") : at(Date.parse(text) / 1000, Date.now() / 1000);
 }
 
-const REACHED = { active: "", blocked: "has blocked the bot", deactivated: "has left Telegram" };
+const REACHED = { active: "", blocked: noop("has blocked the bot"), deactivated: noop("has left Telegram") };
+
+const FAILED = {
+  job: noop("Job {number}"),
+  transfer: noop("Transfer {number}"),
+  adjustment: noop("Adjustment {number}"),
+  ledger: noop("Ledger {number}"),
+};
+
+const RECEIVED = {
+  pending: noop("Broadcast {number}: pending"),
+  leased: noop("Broadcast {number}: being sent"),
+  sent: noop("Broadcast {number}: sent"),
+  blocked: noop("Broadcast {number}: blocked"),
+  failed: noop("Broadcast {number}: failed"),
+  unknown: noop("Broadcast {number}: unknown"),
+};
+
+const RENEWALS = {
+  on: noop("It is renewed"),
+  cancelled: noop("It is not renewed"),
+  failed: noop("The renewal could not be paid"),
+};
+
+const ASKED_OF_TELEGRAM = {
+  cancelled: noop("Telegram is being asked: renewal cancelled"),
+  allowed: noop("Telegram is being asked: renewal allowed"),
+};
 
 export function frozen(user) {
-  return user.sending_frozen ? "Frozen" : "";
+  return user.sending_frozen ? gettext("Frozen") : "";
 }
 
 // Of the account first, then whether the bot's messages reach its owner.
 function standing(user) {
-  const refuses = user.receiving_frozen ? "Frozen: neither sends nor receives money" : "Frozen: receives money, sends none";
-  return [user.sending_frozen ? refuses : "Active", REACHED[user.status]].filter(Boolean).join("; ");
+  const refuses = user.receiving_frozen ? gettext("Frozen: neither sends nor receives money") : gettext("Frozen: receives money, sends none");
+  return inOne([user.sending_frozen ? refuses : gettext("Active"), REACHED[user.status] && gettext(REACHED[user.status])]);
 }
 
 function renewal(subscription) {
-  if (subscription.wanted !== null) return `Telegram is being asked: renewal ${subscription.wanted}`;
-  const words = { on: "It is renewed", cancelled: "It is not renewed", failed: "The renewal could not be paid" }[subscription.renewal];
-  const by = subscription.cancelled_by_bot ? ": cancelled by this bot" : "";
-  return `${words}${by}${subscription.refusal === null ? "" : `. Telegram refused the last change: ${subscription.refusal}`}`;
+  if (subscription.wanted !== null) return gettext(ASKED_OF_TELEGRAM[subscription.wanted]);
+  const words = subscription.cancelled_by_bot ? gettext("It is not renewed: cancelled by this bot") : gettext(RENEWALS[subscription.renewal]);
+  const { refusal: why } = subscription;
+  return why === null ? words : gettext("{renewal}. Telegram refused the last change: {why}", { renewal: words, why });
 }
 
 function plainRows(id, items, none, fields) {
@@ -75,7 +104,7 @@ export class People {
 
   async #find(query) {
     if (!query) return;
-    await this.#asking("Searching…", async () => {
+    await this.#asking(gettext("Searching…"), async () => {
       const { items } = await get(`/users?limit=${FOUND_MAX}&q=${encodeURIComponent(query)}`);
       if (items.length === 1) return () => this.#show(items[0].telegram_id);
       return () => this.#list(items, query);
@@ -85,9 +114,10 @@ export class People {
   #list(items, query) {
     this.user = null;
     $("person").hidden = true;
-    write($("people-heading"), items.length ? `${items.length} people` : "Nobody");
-    const few = items.length < FOUND_MAX ? "" : "There may be more. Write more of the name, or a username or ID.";
-    write($("people-words"), items.length ? few : `Nobody is found by “${query}”. Try a part of the name, an ID, a transfer's number or a key.`);
+    write($("people-heading"), items.length ? ngettext("{count} person", "{count} people", items.length) : gettext("Nobody"));
+    const few = items.length < FOUND_MAX ? "" : gettext("There may be more. Write more of the name, or a username or ID.");
+    const none = gettext("Nobody is found by “{query}”. Try a part of the name, an ID, a transfer's number or a key.", { query });
+    write($("people-words"), items.length ? few : none);
     rows($("people-found"), items, {
       template: "found-row",
       key: (user) => user.telegram_id,
@@ -100,7 +130,7 @@ export class People {
   }
 
   async #show(telegramId) {
-    await this.#asking("Loading…", async () => {
+    await this.#asking(gettext("Loading…"), async () => {
       const [user, page, ...lists] = await Promise.all([
         get(`/users/${telegramId}`),
         get(`/users/${telegramId}/movements?limit=${MOVEMENTS}`),
@@ -123,16 +153,16 @@ export class People {
   #draw(failures, waiting, received, subscriptions) {
     const { user } = this;
     history.replaceState(null, "", `#user=${user.telegram_id}`);
-    write($("people-heading"), user.first_name || "(no name)");
+    write($("people-heading"), user.first_name || gettext("(no name)"));
     write($("people-words"), "");
     rows($("people-found"), [], { template: "found-row", key: String, show() {} });
-    write($("person-handle"), user.username ? `@${user.username}` : "no username");
+    write($("person-handle"), user.username ? `@${user.username}` : gettext("no username"));
     write($("person-id"), String(user.telegram_id));
     write($("person-balance"), balance(user.balance));
-    write($("person-available"), user.available === user.balance ? "" : `available ${balance(user.available)}`);
-    write($("person-others"), user.other_balances.filter((each) => each.balance).map((each) => balance(each.balance, each.currency)).join(", "));
+    write($("person-available"), user.available === user.balance ? "" : gettext("available {amount}", { amount: balance(user.available) }));
+    write($("person-others"), listed(user.other_balances.filter((each) => each.balance).map((each) => balance(each.balance, each.currency))));
     write($("person-status"), standing(user));
-    write($("person-language"), user.language ?? user.language_code ?? "unknown");
+    write($("person-language"), user.language ?? user.language_code ?? gettext("unknown"));
     write($("person-first"), moment(user.first_seen_at));
     write($("person-last"), moment(user.last_seen_at));
     $("person").dataset.state = user.sending_frozen ? "away" : "ok";
@@ -146,22 +176,22 @@ export class People {
       template: "failure-row",
       key: (failure) => `${failure.what} ${failure.number}`,
       show: (element, failure) => fill(element, {
-        what: failure.what === "job" ? `Job ${failure.number}` : `${sentence(failure.what)} ${failure.number}`,
+        what: gettext(FAILED[failure.what], { number: failure.number }),
         at: moment(failure.failed_at),
         why: failure.why,
         amount: failure.amount === null ? "" : amount(failure.amount, failure.currency),
       }),
     });
-    write($("failures-none"), failures.length ? "" : "Nothing failed.");
-    plainRows("waiting", waiting, "Nothing waits.", ({ what, number, kind, amount: minor, currency, counterparty }) => ({
-      what: what === "job" ? `Job ${number}` : `Their confirmation of ${amount(minor, currency)}`,
+    write($("failures-none"), failures.length ? "" : gettext("Nothing failed."));
+    plainRows("waiting", waiting, gettext("Nothing waits."), ({ what, number, kind, amount: minor, currency, counterparty }) => ({
+      what: what === "job" ? gettext("Job {number}", { number }) : gettext("Their confirmation of {amount}", { amount: amount(minor, currency) }),
       at: "",
-      words: what === "job" ? kind : `to ${byName(counterparty)}`,
+      words: what === "job" ? kind : pgettext("history", "to {name}", { name: byName(counterparty) }),
     }));
-    plainRows("received", received, "None.", ({ broadcast_id: id, status, text, updated_at: updated }) => ({
-      what: `Broadcast ${id}: ${plain(status)}`,
+    plainRows("received", received, gettext("None."), ({ broadcast_id: id, status, text, updated_at: updated }) => ({
+      what: Object.hasOwn(RECEIVED, status) ? gettext(RECEIVED[status], { number: String(id) }) : `${id}: ${plain(status)}`,
       at: moment(updated),
-      words: text ?? "a copied message",
+      words: text ?? gettext("a copied message"),
     }));
     this.#drawSubscriptions(subscriptions);
     $("person").hidden = false;
@@ -174,8 +204,8 @@ export class People {
       key: (each) => each.number,
       show: (element, each) => {
         fill(element, {
-          what: `${each.plan} · ${each.stars} Stars · #${each.number}`,
-          until: `${each.is_paid ? "paid until" : "ended"} ${moment(each.expires_at)}`,
+          what: [each.plan, ngettext("{count} Star", "{count} Stars", each.stars), `#${each.number}`].join(" · "),
+          until: each.is_paid ? gettext("paid until {time}", { time: moment(each.expires_at) }) : gettext("ended {time}", { time: moment(each.expires_at) }),
           renewal: renewal(each),
         });
         const isOpen = each.is_paid && each.wanted === null;
@@ -186,7 +216,7 @@ export class People {
         }
       },
     });
-    write($("subscriptions-none"), subscriptions.length ? "" : "None.");
+    write($("subscriptions-none"), subscriptions.length ? "" : gettext("None."));
   }
 
   #drawMovements() {
@@ -194,30 +224,30 @@ export class People {
       template: "movement-row",
       key: (movement) => movement.version,
       show: (element, movement) => {
-        const whom = movement.counterparty ? byName(movement.counterparty) : "the house";
+        const named = { kind: kindName(movement.kind), whom: side(movement.counterparty) };
         const marks = [];
-        if (movement.reverses !== null) marks.push(`reverses #${movement.reverses}`);
-        if (movement.reversed_amount) marks.push(`${amount(movement.reversed_amount)} reversed`);
+        if (movement.reverses !== null) marks.push(gettext("reverses {number}", { number: `#${movement.reverses}` }));
+        if (movement.reversed_amount) marks.push(gettext("{amount} reversed", { amount: amount(movement.reversed_amount) }));
         fill(element, {
-          what: `${sentence(plain(movement.kind))} ${movement.amount > 0 ? "from" : "to"} ${whom}`,
+          what: movement.amount > 0 ? gettext("{kind} from {whom}", named) : gettext("{kind} to {whom}", named),
           amount: signed(movement.amount),
           memo: movement.memo,
           number: [`#${movement.transfer_id}`, moment(movement.created_at), ...marks].join(" · "),
         });
         const button = element.querySelector("[data-act]");
         button.dataset.transfer = movement.transfer_id;
-        button.setAttribute("aria-label", `Reverse transfer ${movement.transfer_id}`);
+        button.setAttribute("aria-label", gettext("Reverse transfer {number}", { number: String(movement.transfer_id) }));
         const isFinal = ["reversal", "star_payment", "star_refund"].includes(movement.kind);
         button.hidden = isFinal || movement.reversed_amount >= Math.abs(movement.amount);
       },
     });
-    write($("movements-none"), this.movements.length ? "" : "Nothing has moved yet.");
+    write($("movements-none"), this.movements.length ? "" : gettext("Nothing has moved yet."));
     $("movements-more").hidden = this.cursor === null;
   }
 
   async #more() {
     const user = this.user;
-    await this.#asking("Loading…", async () => {
+    await this.#asking(gettext("Loading…"), async () => {
       const page = await get(`/users/${user.telegram_id}/movements?limit=${MOVEMENTS}&cursor=${encodeURIComponent(this.cursor)}`);
       return () => {
         this.movements = [...this.movements, ...page.items];
@@ -238,8 +268,7 @@ export class People {
       if (turn === this.asked) await draw();
     } catch (error) {
       if (turn !== this.asked) return;
-      const isSilent = error.name === "TimeoutError" || error instanceof TypeError || error instanceof SyntaxError;
-      write($("people-words"), isSilent ? "No answer. Try again." : sentence(error.message));
+      write($("people-words"), whyNotRead(error));
     }
   }
 

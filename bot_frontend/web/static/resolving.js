@@ -4,15 +4,31 @@
 import { uuid } from "/static/actions.js";
 import { post, Refused } from "/static/api.js";
 import { $, write } from "/static/dom.js";
-import { count, counted } from "/static/words.js";
+import { gettext, ngettext, noop } from "/static/texts.js";
+import { count } from "/static/words.js";
 
 const TIMEOUT_MS = 45_000;
 const AT_ONCE = 100;
 const TRIES = 3;
 
 const VERBS = {
-  retry: { title: "Retry", done: "queued again", words: "They are queued again under their own IDs: what already took effect does not happen twice. What fails again comes back here." },
-  discard: { title: "Discard", done: "discarded", words: "They are closed without being done, and cannot be retried from here. Their users get no further message.", isDangerous: true },
+  retry: {
+    name: (jobs) => ngettext("Retry {count} failed job", "Retry {count} failed jobs", jobs),
+    title: (jobs) => ngettext("Retry {count} failed job?", "Retry {count} failed jobs?", jobs),
+    words: noop("They are queued again under their own IDs: what already took effect does not happen twice. What fails again comes back here."),
+    progress: noop("{done} of {all} queued again…"),
+    done: (jobs) => ngettext("{count} queued again.", "{count} queued again.", jobs),
+    rest: noop("The others are still here; retry them again."),
+  },
+  discard: {
+    name: (jobs) => ngettext("Discard {count} failed job", "Discard {count} failed jobs", jobs),
+    title: (jobs) => ngettext("Discard {count} failed job?", "Discard {count} failed jobs?", jobs),
+    words: noop("They are closed without being done, and cannot be retried from here. Their users get no further message."),
+    progress: noop("{done} of {all} discarded…"),
+    done: (jobs) => ngettext("{count} discarded.", "{count} discarded.", jobs),
+    rest: noop("The others are still here; discard them again."),
+    isDangerous: true,
+  },
 };
 
 export class Resolving {
@@ -27,11 +43,14 @@ export class Resolving {
 
   // which -- {references} or {matching}, as the API has it; total -- how many jobs that are.
   ask(opener, verb, which, total) {
-    const { title, words, isDangerous } = VERBS[verb];
-    const name = `${title} ${counted(total, "failed job", "failed jobs")}`;
+    const { title, name, words, isDangerous } = VERBS[verb];
     $("progress").hidden = true;
     this.question.ask(opener, {
-      title: `${name}?`, words, go: name, isDangerous, act: (reason) => this.#resolve(verb, which, total, reason),
+      title: title(total),
+      words: gettext(words),
+      go: name(total),
+      isDangerous,
+      act: (reason) => this.#resolve(verb, which, total, reason),
     });
   }
 
@@ -39,10 +58,10 @@ export class Resolving {
     this.isBegun = true;
     $("confirm-go").hidden = $("confirm-reason-field").hidden = true;
     Object.assign($("progress"), { hidden: false, max: Math.max(1, total), value: 0 });
-    const { title, done: doneWord } = VERBS[verb];
+    const { progress, done: inWords, rest } = VERBS[verb];
     let done = 0;
     const refused = [];
-    let failure = "";
+    let failure = null;
     try {
       for (const body of this.#bodies(which, reason)) {
         const answer = await this.#send(verb, body);
@@ -50,13 +69,18 @@ export class Resolving {
         refused.push(...answer.refused);
         this.next = answer.next_cursor;
         $("progress").value = done + refused.length;
-        write($("confirm-outcome"), `${count(done)} of ${count(total)} ${doneWord}…`);
+        write($("confirm-outcome"), gettext(progress, { done: count(done), all: count(total) }));
       }
     } catch (error) {
-      failure = ` Stopped: ${error.message} The others are still here; ${title.toLowerCase()} them again.`;
+      failure = gettext("Stopped: {why}", { why: error.message });
     }
-    const first = refused.length ? ` ${counted(refused.length, "job was", "jobs were")} refused, the first because ${refused[0].why}.` : "";
-    return `${count(done)} ${doneWord}.${first}${failure}`;
+    const sentences = [inWords(done)];
+    if (refused.length) {
+      const why = { why: refused[0].why };
+      sentences.push(ngettext("{count} job was refused, the first because {why}.", "{count} jobs were refused, the first because {why}.", refused.length, why));
+    }
+    if (failure) sentences.push(failure, gettext(rest));
+    return sentences.join(" ");
   }
 
   // One after the other: where the next one begins is in the answer to the one before.
@@ -77,7 +101,7 @@ export class Resolving {
         return await post(`/jobs/${verb}`, body, key, TIMEOUT_MS);
       } catch (error) {
         if (error instanceof Refused && (error.isFinal || tries === TRIES)) throw error;
-        if (tries === TRIES) throw new Error("no answer came.", { cause: error });
+        if (tries === TRIES) throw new Error(gettext("no answer came."), { cause: error });
       }
     }
   }

@@ -45,6 +45,11 @@ export function listed(items) {
   return LIST.format(items.map((item) => isolated(String(item))));
 }
 
+// What is said of one thing, in one line; what is empty is left out.
+export function inOne(parts) {
+  return parts.filter(Boolean).reduce((one, other) => gettext("{one}; {other}", { one, other }));
+}
+
 export function duration(seconds) {
   if (seconds === null) return UNKNOWN;
   if (seconds < 60) return gettext("{seconds} s", { seconds: Math.max(0, Math.floor(seconds)) });

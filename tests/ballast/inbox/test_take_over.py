@@ -275,7 +275,7 @@ def test_a_job_whose_message_nobody_takes_is_queued_and_overdue(taker: Inbox, cl
     assert taker.overdue(None) is not None
     found = find(client, reference_of("a"), None)
     assert found is not None
-    assert (found.state, found.waits_for) == ("queued", "a worker of queue balances")
+    assert (found.state, str(found.waits_for)) == ("queued", "a worker of queue balances")
     assert take_over(taker, *take_message(client)) is not None
     taker.beat(OWNER, {})
     assert taker.overdue(None) is None
