@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -38,6 +39,17 @@ def config_of(output: TextIO | None = None) -> Config:
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
+
+
+def scripts_of(config: Config) -> ScriptDirectory:
+    """The migrations of a configuration. Ballast's own do not change while a process runs, and are read once."""
+    is_ballasts = config.get_main_option("version_locations") is None
+    return _own_scripts() if is_ballasts else ScriptDirectory.from_config(config)
+
+
+@cache
+def _own_scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(config_of())
 
 
 def upgrade(url: str, *, schema: str | None = None, to: str = "head") -> None:
@@ -302,7 +314,7 @@ def _take_turn(connection: Connection, schema: str | None, *, lock_timeout: str 
 
 def between(config: Config, to: str, current: str) -> list[str]:
     """The revisions after `current`, in the order in which they are applied."""
-    newest_first = ScriptDirectory.from_config(config).iterate_revisions(to, current)
+    newest_first = scripts_of(config).iterate_revisions(to, current)
     return [script.revision for script in newest_first][::-1]
 
 
@@ -315,7 +327,7 @@ def _limit(connection: Connection, *, lock_timeout: str, statement_timeout: str)
 
 def newest_revision() -> str:
     """The revision this release expects."""
-    head = ScriptDirectory.from_config(config_of()).get_current_head()
+    head = scripts_of(config_of()).get_current_head()
     if head is None:
         raise LookupError(f"there are no migrations in {_SCRIPTS}")
     return head
@@ -323,7 +335,7 @@ def newest_revision() -> str:
 
 def oldest_revision() -> str:
     """The one that the first release made."""
-    base = ScriptDirectory.from_config(config_of()).get_base()
+    base = scripts_of(config_of()).get_base()
     if base is None:
         raise LookupError(f"there are no migrations in {_SCRIPTS}")
     return base

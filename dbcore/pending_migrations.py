@@ -68,7 +68,7 @@ def look(url: str, *, schema: str | None = None, apps: Sequence[migrate.AppMigra
 
 
 def _own(connection: Connection, config: Config, revision: str | None, schema: str | None) -> list[Pending]:
-    scripts = ScriptDirectory.from_config(config)
+    scripts = migrate.scripts_of(config)
     return [
         _pending(connection, [schema], None, each, _title(scripts, each), migration_files.text_of(each))
         for each in migrate.between(config, "head", revision or "base")
@@ -82,7 +82,7 @@ def _of_app(connection: Connection, app: migrate.AppMigrations, schema: str | No
         missing = migrate.between(config, "head", current)
     except CommandError:  # `migrate` says what is wrong with its revisions
         return []
-    scripts = ScriptDirectory.from_config(config)
+    scripts = migrate.scripts_of(config)
     found = []
     for before, revision in zip([current, *missing], missing, strict=False):
         sql = _as_sql(connection, app, before, revision)

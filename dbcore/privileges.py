@@ -28,17 +28,24 @@ _FUNCTIONS = f"""
       JOIN pg_namespace n ON n.oid = p.pronamespace
      WHERE n.nspname = {SCHEMA_HERE} AND p.proname = ANY(:functions)
 """  # noqa: S608
-OPEN = f"""
-    SELECT format('%s: open to %s', relation.relname, coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC'))
-      FROM ({_RELATIONS}) AS relation, aclexplode(relation.relacl) AS g
-     WHERE g.grantee = 0 OR g.grantee IN (SELECT oid FROM pg_roles WHERE rolname = ANY(:roles))
-    UNION
-    SELECT format('%s: open to %s', function.signature, coalesce(nullif(g.grantee, 0)::regrole::text, 'PUBLIC'))
-      FROM ({_FUNCTIONS}) AS function,
-           aclexplode(coalesce(function.proacl, acldefault('f', function.proowner))) AS g
-     WHERE g.grantee = 0 OR g.grantee IN (SELECT oid FROM pg_roles WHERE rolname = ANY(:roles))
-     ORDER BY 1
+_TO_OTHERS = "(g.grantee = 0 OR g.grantee IN (SELECT oid FROM pg_roles WHERE rolname = ANY(:roles)))"
+_OPEN_RELATIONS = f"""
+    SELECT relation.oid::regclass::text AS name, relation.relname, relation.relkind, g.grantee
+      FROM ({_RELATIONS}) AS relation, aclexplode(relation.relacl) AS g WHERE {_TO_OTHERS}
 """  # noqa: S608  our own text
+_OPEN_FUNCTIONS = f"""
+    SELECT function.signature, g.grantee
+      FROM ({_FUNCTIONS}) AS function,
+           aclexplode(coalesce(function.proacl, acldefault('f', function.proowner))) AS g WHERE {_TO_OTHERS}
+"""  # noqa: S608
+OPEN = f"""
+    SELECT format('%s: open to %s', relname, coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'))
+      FROM ({_OPEN_RELATIONS}) AS relation
+    UNION
+    SELECT format('%s: open to %s', signature, coalesce(nullif(grantee, 0)::regrole::text, 'PUBLIC'))
+      FROM ({_OPEN_FUNCTIONS}) AS function
+     ORDER BY 1
+"""  # noqa: S608
 _HAND_GRANTED = f"""
     SELECT DISTINCT quote_ident(r.rolname) FROM ({_RELATIONS}) AS relation, aclexplode(relation.relacl) AS g
       JOIN pg_roles r ON r.oid = g.grantee
@@ -66,30 +73,31 @@ def open_to_others(connection: Connection, schema: str | None = None) -> list[st
 
 
 def close_to_others(connection: Connection, schema: str | None = None) -> None:
-    """Take it back. A role that an operator let write to the ledger may go on calling its functions."""
-    if not open_to_others(connection, schema):
+    """Take it back. A role that an operator let write to the ledger may call its functions, also new ones."""
+    names = _names(schema)
+
+    def rows(statement: str) -> list[tuple[str, ...]]:
+        return [tuple(row) for row in connection.execute(text(statement), names)]
+
+    functions = rows(f"SELECT DISTINCT signature FROM ({_OPEN_FUNCTIONS}) AS f")  # noqa: S608
+    relations = rows(f"SELECT DISTINCT name, relkind FROM ({_OPEN_RELATIONS}) AS r")  # noqa: S608
+    if not functions and not relations:
         return
-    parameters = _names(schema)
     roles = [
-        role
-        for (role,) in connection.execute(
-            text("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = ANY(:roles)"), parameters
-        )
+        name for (name,) in rows("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname = ANY(:roles)")
     ]
     others = ", ".join(["PUBLIC", *roles])
-    for (signature,) in connection.execute(
-        text(f"SELECT signature FROM ({_FUNCTIONS}) AS f"),  # noqa: S608
-        parameters,
-    ).all():
-        for (writer,) in connection.execute(text(_HAND_GRANTED), parameters).all():
-            connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {signature} TO {writer}")
-        connection.exec_driver_sql(f"REVOKE ALL ON FUNCTION {signature} FROM {others}")
-    for kind, relation in connection.execute(
-        text(f"SELECT relkind, oid::regclass::text FROM ({_RELATIONS}) AS r"),  # noqa: S608
-        parameters,
-    ).all():
-        needed = _WHAT_TRIGGERS_NEED.get(str(relation).rpartition(".")[2].strip('"'))
-        for (writer,) in connection.execute(text(_HAND_GRANTED), parameters).all() if needed else ():
-            connection.exec_driver_sql(f"GRANT {needed} ON TABLE {relation} TO {writer}")
-        sort = "SEQUENCE" if kind == "S" else "TABLE"
-        connection.exec_driver_sql(f"REVOKE ALL ON {sort} {relation} FROM {others}")
+    writers = ", ".join(name for (name,) in rows(_HAND_GRANTED))
+    if writers:
+        for (table,) in rows(f"SELECT oid::regclass::text FROM ({_RELATIONS}) AS r WHERE relkind = 'r'"):  # noqa: S608
+            if needed := _WHAT_TRIGGERS_NEED.get(table.rpartition(".")[2].strip('"')):
+                connection.exec_driver_sql(f"GRANT {needed} ON TABLE {table} TO {writers}")
+        all_functions = ", ".join(name for (name,) in rows(f"SELECT signature FROM ({_FUNCTIONS}) AS f"))  # noqa: S608
+        connection.exec_driver_sql(f"GRANT EXECUTE ON FUNCTION {all_functions} TO {writers}")
+    for sort, open_ones in (
+        ("FUNCTION", [name for (name,) in functions]),
+        ("TABLE", [name for name, kind in relations if kind == "r"]),
+        ("SEQUENCE", [name for name, kind in relations if kind == "S"]),
+    ):
+        if open_ones:
+            connection.exec_driver_sql(f"REVOKE ALL ON {sort} {', '.join(open_ones)} FROM {others}")

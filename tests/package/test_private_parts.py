@@ -1,8 +1,8 @@
-"""What Ballast uses of kombu, Celery and SQLAlchemy without a promise of theirs. A release of one of them that lacks a
-part fails here, with what would break, before it fails an operator.
+"""What Ballast uses of kombu and Celery without a promise of theirs. A release of one of them that lacks a part fails
+here, with what would break, before it fails an operator.
 
-Of kombu and Celery they are in workers/kombu_patches.py and remote_control.py, of SQLAlchemy in dbcore/guard/pool.py
-and attached.py.
+They are in workers/kombu_patches.py and remote_control.py. tests/dbcore/guard/test_sqlalchemy_internals.py has those of
+SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from celery.worker.request import Request
 from kombu import pidbox
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
-from sqlalchemy import Engine, QueuePool, create_engine
-from sqlalchemy.pool import Pool
-from sqlalchemy.pool.base import _ConnectionRecord
 
 from devstack.stack import ROOT
 from workers import kombu_patches
@@ -84,8 +81,6 @@ REPLACED: dict[tuple[Any, Any, str], str] = {
 }
 """Ours, theirs and the name, with what happens once theirs no longer calls it."""
 
-_ENGINE = create_engine("postgresql+psycopg2://nobody@127.0.0.1/none", poolclass=QueuePool)
-
 USED: dict[tuple[Any, str], str] = {
     (kombu_redis.Transport, "Channel"): "no channel is ours",
     (kombu_redis.QoS, "_delivered"): "what was put back is put back once more",
@@ -94,19 +89,6 @@ USED: dict[tuple[Any, str], str] = {
     (control.Panel, "data"): "commands act on arguments that nobody checked",
     (kombu_redis.Channel, "_q_for_pri"): "messages go to queues that nobody reads",
     (kombu_redis.Channel, "_get_message_priority"): "the same",
-    (Engine, "_connection_cls"): "statements of the guarded engine have no deadline",
-    (_ENGINE.execution_options(), "_proxied"): "engines with options of their own cannot be attached",
-    (_ENGINE.pool, "_creator"): "an attached engine's connections have no deadline",
-    (_ENGINE.pool, "_invoke_creator"): "the same",
-    (_ENGINE.pool, "_pre_ping"): "a connection that died is handed out",
-    (_ENGINE.pool, "_pool"): "what lies idle is never closed, so a database never sleeps",
-    (_ENGINE.pool, "_max_overflow"): "the fleet's connections go past DB_CONNECTION_BUDGET",
-    (_ENGINE.pool, "_timeout"): "a call waits longer for a connection than its deadline",
-    (QueuePool, "_dec_overflow"): "the pool counts connections that are closed, and blocks",
-    (Pool, "_do_get"): "no guarded call gets a connection",
-    (Pool, "_do_return_conn"): "none is given back",
-    (_ConnectionRecord, "get_connection"): "no guarded call gets a connection",
-    (_ConnectionRecord, "checkin"): "an attached engine's deadline outlives its use",
 }
 
 
