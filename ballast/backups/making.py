@@ -90,16 +90,9 @@ def _make(settings: Settings, store: Store, around: Surroundings, url: str, fold
     dump = folder / archive.DUMP
     with inbox.copied(around.redis, folder / archive.INBOX, around.say) as (jobs, begun):
         dumped = dumping.dump(url, settings.ballast_schema, settings.backup_schemas, tools, dump, begun=begun)
-    around.say(
-        step(
-            "dumped",
-            gettext(
-                "{rows}, {size}",
-                rows=ngettext("{count} row", "{count} rows", sum(dumped.facts.tables.values())),
-                size=ngettext("{count} byte", "{count} bytes", dump.stat().st_size),
-            ),
-        )
-    )
+    rows = ngettext("{count} row", "{count} rows", sum(dumped.facts.tables.values()))
+    size = ngettext("{count} byte", "{count} bytes", dump.stat().st_size)
+    around.say(step("dumped", f"{rows}, {size}"))
     files = {path.name: path for path in (dump, folder / archive.INBOX) if path.exists()}
     manifest = _manifest(settings, around, dumped, tools, files, jobs)
     plain = folder / "backup.tar"
