@@ -9,6 +9,7 @@ from telegram.error import TelegramError
 
 from ballast.backups.stores import Note, Stored
 from ballast.telegram.bot import make_bot
+from ballast.texts import gettext, ngettext
 from dbcore.backups.errors import BackupFailed
 from dbcore.sentences import sentence
 from dbcore.settings import TELEGRAM_API_URL, Settings
@@ -50,7 +51,9 @@ class ChatStore:
                     most=BYTES_MAX,
                 )
             )
-        proof = "Not proven: it does not count." if note is None else f"Proven: {note.checks} checks passed."
+        proof = gettext("Not proven: it does not count.")
+        if note is not None:
+            proof = ngettext("Proven: {count} check passed.", "Proven: {count} checks passed.", note.checks)
         try:
             asyncio.run(self._send(file.read_bytes(), name, f"{proof}\nSHA-256 {sha256}"))
         except TelegramError as error:

@@ -61,14 +61,16 @@ async def watched_page(
     timeout_ms: float = 60_000,
     signed_in: StorageState | None = None,
     forgiven: Collection[str] = (),
+    locale: str | None = None,
 ) -> AsyncIterator[Page]:
     """A page of its own visitor. Fails at the end when anything went wrong in it, or was fetched from elsewhere.
 
     signed_in -- the cookies of a visitor who was here before.
     forgiven -- parts of the errors that the browser logs by itself and the test brings about, such as a refusal's
         status; the page tells the person, and the test looks at that.
+    locale -- the language that the browser asks for; English if not given.
     """
-    page = await browser.new_page(viewport=viewport, storage_state=signed_in)
+    page = await browser.new_page(viewport=viewport, storage_state=signed_in, locale=locale)
     page.set_default_timeout(timeout_ms)
     problems: list[str] = []
 

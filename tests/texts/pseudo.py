@@ -21,13 +21,13 @@ _KEPT = re.compile(r"\{\w+(?:!\w)?\}|<[^>]*>|&\w+;|@\w+|/\{name\}|`[^`]*`|^[^A-Z
 
 
 def accented(text: str) -> str:
-    """In brackets, which show that nothing is cut off, and a third longer."""
+    """In brackets, which show that nothing is cut off, and a third longer, in words that a line may end between."""
     letters, at = [], 0
     for kept in _KEPT.finditer(text):
         letters += [text[at : kept.start()].translate(_ACCENTED), kept[0]]
         at = kept.end()
     letters.append(text[at:].translate(_ACCENTED))
-    more = "~" * (len(text) // 3)
+    more = re.sub("~{6}(?=~)", "~~~~~~ ", "~" * (len(text) // 3))
     return f"⟦{''.join(letters)}{more}⟧"
 
 
