@@ -237,7 +237,7 @@ def test_an_operators_own_texts_win_on_the_command_line_too(
     assert run("broadcast", "list", language="de_DE.UTF-8", **servers).stderr == "Es gibt nichts.\n"
     (tmp_path / "de.po").write_text('msgid "There are')
     refused = run("broadcast", "list", language="de_DE.UTF-8", **servers)
-    assert (refused.returncode, refused.stderr.startswith("TEXTS_FOLDER: ")) == (2, True)
+    assert (refused.returncode, "TEXTS_FOLDER: " in refused.stderr) == (2, True)
 
 
 def test_what_programs_read_is_the_same_in_each_language(database_url: str, redis_url: str) -> None:
