@@ -22,7 +22,7 @@ from dbcore.ledger.audit import CHECK_NAMES
 ROOTS = (cli, dbcore.__main__.commands, workers.__main__.commands, devstack.__main__.commands)
 """`ballast`, and the older names of its commands."""
 
-FOR_AUTHORS = frozenset(
+NOT_FOR_READERS = frozenset(
     {
         "%(prog)s, version %(version)s",
         "(dynamic)",
@@ -47,13 +47,16 @@ FOR_AUTHORS = frozenset(
         "Value must be an iterable.",
         "Windows error: {error}",
         "env var: {var}",
+        "d",
         "{editor}: Editing failed",
         "{editor}: Editing failed: {e}",
         "{len_type} values are required, but {len_value} was given.",
         "{value!r} is not a valid UUID.",
     }
 )
-"""What click says of mistakes in a command's declaration, and of what no command of Ballast has."""
+"""What click says of mistakes in a command's declaration, and of what no command of Ballast has. And `d`, the days of a
+progress bar, which it says in a module that it imports late.
+"""
 
 
 def command_texts() -> Iterator[str | tuple[str, ...]]:
@@ -63,7 +66,7 @@ def command_texts() -> Iterator[str | tuple[str, ...]]:
     yield from CHECK_NAMES
     yield "required"  # an option, as click says it of a variable
     for text in clicks_own():
-        if (text if isinstance(text, str) else text[0]) not in FOR_AUTHORS:
+        if (text if isinstance(text, str) else text[0]) not in NOT_FOR_READERS:
             yield text
 
 

@@ -159,12 +159,14 @@ def open_database() -> tuple[GuardedEngine, Settings]:
     import logging
 
     from ballast.process.logs import configure_logging
+    from ballast.texts.folder import use_texts_folder
     from dbcore.guard.engine import GuardedEngine
     from dbcore.settings import load_settings
 
     configure_logging()
     logging.getLogger().setLevel(logging.ERROR)
     settings = load_settings()
+    use_texts_folder(settings)
     return GuardedEngine(settings), settings
 
 

@@ -134,10 +134,10 @@ def test_the_names_of_the_audits_checks_are_in_the_catalogues() -> None:
         assert [name for name in CHECK_NAMES if "⟦" not in gettext(name)] == []
 
 
-def test_what_click_says_to_authors_alone_is_what_click_says() -> None:
+def test_what_is_left_out_of_clicks_texts_is_what_click_says() -> None:
     """Or a text that this release of click has no more would hide a new one like it."""
     everything = {text if isinstance(text, str) else text[0] for text in command_texts.clicks_own()}
-    assert everything >= command_texts.FOR_AUTHORS
+    assert everything >= command_texts.NOT_FOR_READERS
 
 
 def test_help_is_told_by_paragraphs_and_lines_that_are_set_stay() -> None:
@@ -227,6 +227,17 @@ def test_commands_on_real_servers_answer_in_the_operators_language(
     assert (refused.returncode, refused.stderr) == (1, f"ballast: {unasked}\n")
     refused = run("approvals", "approve", "7", "--reason", "x", language=german, **servers)
     assert (refused.returncode, refused.stderr) == (1, f"ballast: {none_such}\n")
+
+
+def test_an_operators_own_texts_win_on_the_command_line_too(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "de.po").write_text('msgid "There are no broadcasts."\nmsgstr "Es gibt nichts."\n')
+    servers = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "TEXTS_FOLDER": str(tmp_path)}
+    assert run("broadcast", "list", language="de_DE.UTF-8", **servers).stderr == "Es gibt nichts.\n"
+    (tmp_path / "de.po").write_text('msgid "There are')
+    refused = run("broadcast", "list", language="de_DE.UTF-8", **servers)
+    assert (refused.returncode, refused.stderr.startswith("TEXTS_FOLDER: ")) == (2, True)
 
 
 def test_what_programs_read_is_the_same_in_each_language(database_url: str, redis_url: str) -> None:
