@@ -32,6 +32,16 @@ _STATUSES = {
     "deactivated": gettext_noop("deactivated"),
 }
 
+_DELIVERIES = {
+    "pending": gettext_noop("pending"),
+    "leased": gettext_noop("being sent"),
+    "sent": gettext_noop("sent"),
+    "unknown": gettext_noop("unknown"),
+    "blocked": gettext_noop("blocked"),
+    "failed": gettext_noop("failed"),
+}
+"""Of a broadcast to them."""
+
 
 def person_line(person: Person, settings: Settings) -> str:
     seen = gettext("seen never")
@@ -149,9 +159,8 @@ class Card:
             click.echo("\n" + gettext("Broadcasts"))
         for broadcast in received:
             text = one_line(beginning(broadcast.payload) or gettext("a copied message"), 60)
-            click.echo(
-                f"  {broadcast.updated_at:%Y-%m-%d %H:%M}  {broadcast.broadcast_id}  {broadcast.status}  {text}"
-            )
+            status = gettext(_DELIVERIES[broadcast.status])
+            click.echo(f"  {broadcast.updated_at:%Y-%m-%d %H:%M}  {broadcast.broadcast_id}  {status}  {text}")
 
     def _rows(self) -> list[tuple[str, str]]:
         """Who they are: a label and a value each."""
