@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from dbcore.guard.engine import GuardedEngine
+from dbcore.sentences import Refusal, sentence
 
 PREFIX = "ballast_"
 """What a key begins with, so that a scanner of sources and logs can tell one."""
@@ -31,8 +32,8 @@ not say whose act it was.
 _COLUMNS = "id, name, hash, scopes, created_by, created_at, revoked_at"
 
 
-class KeyRefused(Exception):
-    """No such key can be made, or revoked. The message says why."""
+class KeyRefused(Refusal):
+    """No such key can be made, or revoked. It says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +57,17 @@ def hash_of(key: str) -> str:
 def create(engine: GuardedEngine, *, name: str, scopes: Sequence[str], created_by: str) -> tuple[ApiKey, str]:
     """Make a key; what is answered last is the key itself. Raises KeyRefused."""
     if not NAME.fullmatch(name):
-        raise KeyRefused(f"a key's name is 1 to 40 letters, digits or any of . _ -, got {name[:80]!r}")
+        raise KeyRefused(
+            sentence(
+                "a key's name is 1 to 40 letters, digits or any of . _ -, got {text}", text=repr(name[:80])
+            )
+        )
     if name.lower() in {OWNER, LOCAL}:
-        raise KeyRefused(f"{name} is what the audit log calls who has no key of a name; give it another name")
+        raise KeyRefused(
+            sentence(
+                "{name} is what the audit log calls who has no key of a name; give it another name", name=name
+            )
+        )
     key = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     (count, row) = engine.fetch_row(
         "WITH there AS (SELECT count(*) AS n FROM ballast.api_keys WHERE revoked_at IS NULL), "  # noqa: S608  ours
@@ -73,8 +82,10 @@ def create(engine: GuardedEngine, *, name: str, scopes: Sequence[str], created_b
     if row is not None:
         return _read(row), key
     if count >= KEYS_MAX:
-        raise KeyRefused(f"there are {KEYS_MAX:,} keys already; revoke one")
-    raise KeyRefused(f"there is a key named {name} already; revoke it, or give this one another name")
+        raise KeyRefused(sentence("there are {number} keys already; revoke one", number=KEYS_MAX))
+    raise KeyRefused(
+        sentence("there is a key named {name} already; revoke it, or give this one another name", name=name)
+    )
 
 
 def revoke(engine: GuardedEngine, name: str) -> None:
@@ -86,7 +97,7 @@ def revoke(engine: GuardedEngine, name: str) -> None:
         name="api_keys.revoke",
     )
     if not count:
-        raise KeyRefused(f"there is no key named {name} in force")
+        raise KeyRefused(sentence("there is no key named {name} in force", name=name))
 
 
 def in_force(engine: GuardedEngine) -> list[ApiKey]:

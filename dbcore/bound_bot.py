@@ -10,6 +10,7 @@ from dbcore.collisions import Refused
 from dbcore.guard import pool
 from dbcore.guard.deadline import Deadline
 from dbcore.qualified_names import qualified
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 from dbcore.structure import SCHEMA_HERE
 
@@ -37,7 +38,7 @@ SELECT n.nspname, quote_ident(n.nspname)
 
 
 class WrongBot(Refused):
-    """The database belongs to another bot. The message says what to do."""
+    """The database belongs to another bot. It says what to do."""
 
 
 def refuse_another(url: str, bot_id: int, schema: str | None = None) -> bool:
@@ -55,9 +56,14 @@ def refuse_another(url: str, bot_id: int, schema: str | None = None) -> bool:
         owner = connection.execute(text(qualified("SELECT bot_id FROM ballast.bound_bot", schema))).scalar()
     if owner not in {None, bot_id}:
         raise WrongBot(
-            f"DATABASE_URL: this database belongs to bot {owner}, and TELEGRAM_BOT_TOKEN is of bot {bot_id}. "
-            "Give each bot its own database, or its own BALLAST_SCHEMA, and its own Redis database. "
-            f"If bot {bot_id} replaces bot {owner}: python -m dbcore migrate --take-over"
+            sentence(
+                "DATABASE_URL: this database belongs to bot {owner}, and TELEGRAM_BOT_TOKEN is of bot {bot}. Give each "
+                "bot its own database, or its own BALLAST_SCHEMA, and its own Redis database. If bot {bot} replaces "
+                "bot {owner}: {command}",
+                owner=str(owner),
+                bot=str(bot_id),
+                command="python -m dbcore migrate --take-over",
+            )
         )
     return True
 
@@ -99,14 +105,25 @@ def refuse_second(url: str, bot_id: int | None, schema: str | None) -> list[str]
                 maybe_ours.append(place)
             elif owner == bot_id and schema is None:
                 raise Refused(
-                    f"BALLAST_SCHEMA is not set, and bot {bot_id} has its tables in the schema {place} of this "
-                    f"database: set BALLAST_SCHEMA={place}"
+                    sentence(
+                        "BALLAST_SCHEMA is not set, and bot {bot} has its tables in the schema {schema} of this "
+                        "database: set {option}",
+                        bot=str(bot_id),
+                        schema=place,
+                        option=f"BALLAST_SCHEMA={place}",
+                    )
                 )
             elif owner == bot_id:
                 raise Refused(
-                    f"BALLAST_SCHEMA is {schema}, and bot {bot_id} has its tables in the schema {place} of this "
-                    f"database. Set BALLAST_SCHEMA={place}; or stop Ballast and move them: "
-                    f"python -m dbcore migrate --move-from {place}"
+                    sentence(
+                        "BALLAST_SCHEMA is {own}, and bot {bot} has its tables in the schema {schema} of this "
+                        "database. Set {option}; or stop Ballast and move them: {command}",
+                        own=schema,
+                        bot=str(bot_id),
+                        schema=place,
+                        option=f"BALLAST_SCHEMA={place}",
+                        command=f"python -m dbcore migrate --move-from {place}",
+                    )
                 )
     return maybe_ours
 

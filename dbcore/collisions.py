@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, text
 
 from dbcore.migration_files import FOLDER
+from dbcore.sentences import Explained, Sentence, sentence
 from dbcore.structure import SCHEMA_HERE
 
 _MADE = re.compile(
@@ -33,8 +34,8 @@ SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamesp
 _SHOWN = 4
 
 
-class Refused(Exception):
-    """Nothing was migrated. The message says in one line why, and what to do."""
+class Refused(Explained):
+    """Nothing was migrated. It says in one line why, and what to do."""
 
 
 def require_ours(
@@ -51,13 +52,18 @@ def require_ours(
         raise Refused(_belongs_to_another(schema, where, ["alembic_version", *theirs]))
     if ours and not versions:
         raise Refused(
-            f"the schema {where} holds Ballast's tables, but not the revision they are at: restore its table "
-            "alembic_version from a backup"
+            sentence(
+                "the schema {schema} holds Ballast's tables, but not the revision they are at: restore its table "
+                "alembic_version from a backup",
+                schema=where,
+            )
         )
     if unknown := sorted(set(versions) - set(known)):
         raise Refused(
-            f"the database is at revision {', '.join(unknown)}, which this release does not know: a newer release "
-            "migrated it"
+            sentence(
+                "the database is at revision {revision}, which this release does not know: a newer release migrated it",
+                revision=", ".join(unknown),
+            )
         )
 
 
@@ -100,18 +106,28 @@ def _where(connection: Connection, schema: str | None) -> str:
     found: str | None = schema or connection.execute(text("SELECT current_schema()")).scalar()
     if found is None:
         raise Refused(
-            "DATABASE_URL: the search_path of its role names no schema that exists. Set BALLAST_SCHEMA=ballast to have "
-            "Ballast's tables in a schema of their own"
+            sentence(
+                "DATABASE_URL: the search_path of its role names no schema that exists. Set BALLAST_SCHEMA=ballast to "
+                "have Ballast's tables in a schema of their own"
+            )
         )
     return found
 
 
-def _belongs_to_another(schema: str | None, where: str, taken: Sequence[str]) -> str:
-    names = ", ".join(taken[:_SHOWN]) + (f" and {len(taken) - _SHOWN} more" if len(taken) > _SHOWN else "")
-    option = "DATABASE_URL" if schema is None else "BALLAST_SCHEMA"
-    advice = (
-        "Set BALLAST_SCHEMA=ballast to have Ballast's tables in a schema of their own beside them"
-        if schema is None
-        else "Name another one, which `migrate` makes, or one that is empty"
+def _belongs_to_another(schema: str | None, where: str, taken: Sequence[str]) -> Sentence:
+    names: Sentence | str = ", ".join(taken[:_SHOWN])
+    if len(taken) > _SHOWN:
+        names = sentence("{names} and {number} more", names=names, number=len(taken) - _SHOWN)
+    if schema is None:
+        return sentence(
+            "DATABASE_URL: the schema {schema} belongs to another application, which has {names} there. Set "
+            "BALLAST_SCHEMA=ballast to have Ballast's tables in a schema of their own beside them",
+            schema=where,
+            names=names,
+        )
+    return sentence(
+        "BALLAST_SCHEMA: the schema {schema} belongs to another application, which has {names} there. Name another "
+        "one, which `migrate` makes, or one that is empty",
+        schema=where,
+        names=names,
     )
-    return f"{option}: the schema {where} belongs to another application, which has {names} there. {advice}"

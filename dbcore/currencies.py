@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dbcore.sentences import Refusal, sentence
+
 CENTS = "cents"
 """Stands for a hundredth of whatever currency: never the currency of an amount by itself."""
 
@@ -129,13 +131,15 @@ def further_currencies(text: str) -> tuple[Currency, ...]:
     for part in filter(None, map(str.strip, text.split(","))):
         found = _FURTHER.fullmatch(part)
         if found is None:
-            raise ValueError(
-                "expected CODE:DECIMALS, with :NAME and :SYMBOL if they are to be read, comma separated, such as "
-                "EUR:2:Euro:€,TON:9"
+            raise Refusal(
+                sentence(
+                    "expected CODE:DECIMALS, with :NAME and :SYMBOL if they are to be read, comma separated, such as "
+                    "EUR:2:Euro:€,TON:9"
+                )
             )
         read.append(Currency(found["code"], int(found["exponent"]), found["name"], found["symbol"]))
     if len(read) >= CURRENCIES_MAX:
-        raise ValueError(f"expected at most {CURRENCIES_MAX - 1} further currencies")
+        raise Refusal(sentence("expected at most {number} further currencies", number=CURRENCIES_MAX - 1))
     return tuple(read)
 
 
@@ -144,8 +148,12 @@ def require_different(currencies: tuple[Currency, ...]) -> None:
     for number, each in enumerate(currencies):
         for other in currencies[:number]:
             if any(map(other.is_meant_by, each.words)) or any(map(each.is_meant_by, other.words)):
-                raise ValueError(
-                    f"expected currencies that differ in all names; {other.code} and {each.code} do not"
+                raise Refusal(
+                    sentence(
+                        "expected currencies that differ in all names; {one} and {other} do not",
+                        one=other.code,
+                        other=each.code,
+                    )
                 )
 
 

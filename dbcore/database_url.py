@@ -12,11 +12,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from dbcore.pasted import address_in
+from dbcore.sentences import Refusal, Sentence, sentence
 
 SCHEME = "postgresql+psycopg2"
 """SQLAlchemy 2.1 resolves a bare `postgresql://` to psycopg 3."""
 
-EXPECTED = "expected postgresql://user:password@host:port/database"
+EXPECTED = sentence("expected {address}", address="postgresql://user:password@host:port/database")
 PORT = 5432
 
 _SCHEMES = re.compile(
@@ -114,22 +115,22 @@ def read_database_url(text: str) -> str:
     """
     text = address_in(text, "psql")
     if re.match(r"(?:host|hostaddr|port|user|password|dbname|sslmode)\s*=", text):
-        raise ValueError(f"{EXPECTED}; libpq's form key=value is not understood")
+        raise Refusal(sentence("{expected}; libpq's form key=value is not understood", expected=EXPECTED))
     if re.match(r"jdbc:", text, re.IGNORECASE):
-        raise ValueError(f"{EXPECTED}, without jdbc:")
+        raise Refusal(sentence("{expected}, without jdbc:", expected=EXPECTED))
     if not is_postgresql(text):
-        raise ValueError(EXPECTED)
+        raise Refusal(EXPECTED)
     rest = _SCHEMES.sub("", text, count=1)
     if "\0" in unquote(rest):
-        raise ValueError(f"{EXPECTED} without %00, which no part of it can hold")
+        raise Refusal(sentence("{expected} without %00, which no part of it can hold", expected=EXPECTED))
     parts = _PLAIN.fullmatch(rest)
     if parts is None or _hosts_of(parts["hosts"]) is None or _has_an_at(parts["query"] or ""):
         parts = _LENIENT.fullmatch(rest)
     if parts is None:
-        raise ValueError(_why_not(rest))
+        raise Refusal(_why_not(rest))
     hosts = _hosts_of(parts["hosts"])
     if hosts is None:
-        raise ValueError(_why_not(rest))
+        raise Refusal(_why_not(rest))
 
     query = _parameters(parts["query"] or "")
     host, port = ",".join(name for name, _ in hosts), ",".join(port for _, port in hosts)
@@ -204,16 +205,16 @@ def _has_port(name: str) -> bool:
 
 def _check_ports(ports: str, hosts: int) -> None:
     if len(ports.split(",")) not in {1, hosts}:
-        raise ValueError("port: expected one for all hosts, or one a host")
+        raise Refusal(sentence("port: expected one for all hosts, or one a host"))
     for port in ports.split(","):
         if port and not (port.isascii() and port.isdecimal() and 0 < int(port[:9]) < 65536):
-            raise ValueError(f"{EXPECTED}; the port is not a number from 1 to 65535")
+            raise Refusal(sentence("{expected}; the port is not a number from 1 to 65535", expected=EXPECTED))
 
 
-def _why_not(rest: str) -> str:
+def _why_not(rest: str) -> Sentence:
     if rest.count("@") > 1:
-        return f"{EXPECTED}, an @ in the password written %40"
-    return f"{EXPECTED}; the port is not a number, or the host is none"
+        return sentence("{expected}, an @ in the password written %40", expected=EXPECTED)
+    return sentence("{expected}; the port is not a number, or the host is none", expected=EXPECTED)
 
 
 def _parameters(query: str) -> dict[str, str]:
@@ -231,26 +232,31 @@ def _parameters(query: str) -> dict[str, str]:
             if value == "public":
                 continue
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$]*", value):
-                raise ValueError(f"{name}: expected the name of a schema")
+                raise Refusal(sentence("{name}: expected the name of a schema", name=name))
             name, value = "options", f"-csearch_path={value}"
         elif lower in _OF_OTHERS:
             continue
         elif not equals or name not in _OF_LIBPQ:
-            raise ValueError(_unknown(name))
+            raise Refusal(_unknown(name))
         if name in _CHOICES and value not in _CHOICES[name]:
-            raise ValueError(f"{name}: expected {', '.join(sorted(_CHOICES[name]))}")
+            raise Refusal(
+                sentence("{name}: expected {values}", name=name, values=", ".join(sorted(_CHOICES[name])))
+            )
         if name in _WHOLE_NUMBERS and not re.fullmatch(r"-?[0-9]{1,9}", value):
-            raise ValueError(f"{name}: expected a whole number")
+            raise Refusal(sentence("{name}: expected a whole number", name=name))
         if name in found and name in _JOINED:
             value = f"{found[name]}{_JOINED[name]}{value}"
         found[name] = value
     return found
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str) -> Sentence:
     if not re.fullmatch(r"[A-Za-z][A-Za-z_]{0,40}", name):
-        return f"{EXPECTED}; after the ? stand parameters such as sslmode=require, and a ? in the password is %3F"
-    return f"the parameter {name} is none of libpq's; leave it out"
+        return sentence(
+            "{expected}; after the ? stand parameters such as sslmode=require, and a ? in the password is %3F",
+            expected=EXPECTED,
+        )
+    return sentence("the parameter {name} is none of libpq's; leave it out", name=name)
 
 
 def _written(

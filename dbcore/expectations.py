@@ -90,8 +90,8 @@ def expectation(error: Mapping[str, Any]) -> Sentence | str:
         return found if isinstance(found, Sentence) else found(error.get("ctx", {}))
     # Our own validators say what they expect.
     raised = error.get("ctx", {}).get("error")
-    if isinstance(raised, Refusal) and len(raised.sentences) == 1:
-        return raised.sentences[0]
+    if isinstance(raised, Refusal):
+        return raised.whole
     return str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
 
 

@@ -6,6 +6,7 @@ from dbcore import migrate
 from dbcore.bound_bot import bind, refuse_another, refuse_second
 from dbcore.collisions import Refused
 from dbcore.qualified_names import is_plain_name
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 
 
@@ -29,9 +30,11 @@ def bring_to_this_release(
             for place in refuse_second(url, bot_id, schema)
         ]
     elif schema is None or schema == move_from:
-        raise Refused("BALLAST_SCHEMA: expected the schema that --move-from is to move the tables into")
+        raise Refused(
+            sentence("BALLAST_SCHEMA: expected the schema that --move-from is to move the tables into")
+        )
     elif not is_plain_name(move_from):
-        raise Refused("--move-from: expected the name of a schema")
+        raise Refused(sentence("--move-from: expected the name of a schema"))
     else:
         migrate.move(url, source=move_from, schema=schema)
     migrate.upgrade(url, schema=schema)

@@ -12,6 +12,7 @@ from dbcore.collisions import Refused
 from dbcore.guard import pool
 from dbcore.guard.deadline import Deadline
 from dbcore.qualified_names import qualified
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,6 +51,9 @@ def require(settings: Settings) -> None:
         return
     if left:
         raise Refused(
-            f"CURRENCIES: people have balances in {', '.join(left)}, which is neither CURRENCY nor among CURRENCIES. "
-            "Put it back there with its decimals; it can be taken out once nobody has any of it"
+            sentence(
+                "CURRENCIES: people have balances in {currencies}, which is neither CURRENCY nor among CURRENCIES. Put "
+                "it back there with its decimals; it can be taken out once nobody has any of it",
+                currencies=", ".join(left),
+            )
         )

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, text
 
 from dbcore import collisions, migration_files, migration_locks, own_schema, privileges, structure
 from dbcore.guard import pool
+from dbcore.sentences import sentence
 
 _SCRIPTS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x62616C6C617374  # "ballast"
@@ -73,7 +74,9 @@ def move(url: str, *, source: str, schema: str) -> None:
     engine = pool.single(url, application_name="ballast migrate", schema=schema)
     with engine.connect() as connection:  # rolled back: nothing is changed before it is known to be possible
         if not _versions(connection, source):
-            raise collisions.Refused(f"--move-from: the schema {source} has none of Ballast's tables")
+            raise collisions.Refused(
+                sentence("--move-from: the schema {schema} has none of Ballast's tables", schema=source)
+            )
         _make_room(connection, schema)
     upgrade(url, schema=source)
     with engine.begin() as connection:
@@ -96,7 +99,7 @@ def no_migration(url: str, schema: str | None) -> Iterator[None]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         taken = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _lock_key(schema)})
         if not taken.scalar_one():
-            raise collisions.Refused("the database is being migrated: wait for that")
+            raise collisions.Refused(sentence("the database is being migrated: wait for that"))
         yield
 
 
@@ -146,7 +149,13 @@ def upgrade_app(url: str, migrations: AppMigrations, *, schema: str | None = Non
     """
     folder = _versions_folder(migrations)
     if not folder.is_dir():
-        raise collisions.Refused(f"{migrations.app}: there is no folder {folder} with its migrations")
+        raise collisions.Refused(
+            sentence(
+                "{app}: there is no folder {folder} with its migrations",
+                app=migrations.app,
+                folder=str(folder),
+            )
+        )
     config = config_of_app(migrations)
     engine = pool.single(url, application_name="ballast migrate", schema=schema)
     head = _head_of_app(config, migrations.app, folder)
@@ -176,14 +185,34 @@ def _head_of_app(config: Config, app: str, folder: Path) -> str | None:
     except Exception as error:  # whatever an author's module does, the program ends in one line
         told = " ".join(str(error).split())
         kind = "" if isinstance(error, CommandError | UserWarning) else f"{type(error).__name__}: "
-        raise collisions.Refused(f"{app}: the migrations in {folder} cannot be read: {kind}{told}") from error
+        raise collisions.Refused(
+            sentence(
+                "{app}: the migrations in {folder} cannot be read: {error}",
+                app=app,
+                folder=str(folder),
+                error=f"{kind}{told}",
+            )
+        ) from error
     if len(heads) > 1:
         raise collisions.Refused(
-            f"{app}: the migrations in {folder} have {len(heads)} ends, {', '.join(sorted(heads))}: expected one line, "
-            "in which each has the revision before it as its down_revision, and the first has None"
+            sentence(
+                "{app}: the migrations in {folder} have {number} ends, {names}: expected one line, in which each has "
+                "the revision before it as its down_revision, and the first has None",
+                app=app,
+                folder=str(folder),
+                number=len(heads),
+                names=", ".join(sorted(heads)),
+            )
         )
     if without_upgrade:
-        raise collisions.Refused(f"{app}: {without_upgrade[0]} in {folder} has no function upgrade")
+        raise collisions.Refused(
+            sentence(
+                "{app}: {file} in {folder} has no function upgrade",
+                app=app,
+                file=without_upgrade[0],
+                folder=str(folder),
+            )
+        )
     return heads[0] if heads else None
 
 
@@ -221,8 +250,12 @@ def _app_is_behind(engine: Engine, config: Config, migrations: AppMigrations, sc
         current = revision_of_app(connection, migrations) or "base"
         if current not in {"base", *between(config, "head", "base")}:
             raise collisions.Refused(
-                f"{migrations.app}: the database is at revision {current}, which its migrations do not have: a newer "
-                "release of it migrated"
+                sentence(
+                    "{app}: the database is at revision {revision}, which its migrations do not have: a newer release "
+                    "of it migrated",
+                    app=migrations.app,
+                    revision=current,
+                )
             )
         missing = between(config, "head", current)
         if missing:

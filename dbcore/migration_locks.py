@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from tenacity import RetryError, Retrying, retry_if_exception, stop_after_delay, wait_random
 
 from dbcore.collisions import Refused
+from dbcore.sentences import Sentence, sentence
 
 T = TypeVar("T")
 
@@ -207,9 +208,17 @@ def patiently(engine: Engine, what: str, step: Callable[[], T]) -> T:
         return tries(step)
     except RetryError as given_up:
         raise Refused(
-            f"{what}: a table that it changes was never free for {LOCK_TIMEOUT_MS} ms within {GIVE_UP_SECONDS:.0f} s"
-            f"{_oldest_transaction(engine)}. Nothing of it was applied, and nobody had to wait longer than that. Run "
-            "it again in a quieter moment: it goes on from there"
+            sentence(
+                "{migration}: a table that it changes was never free for {milliseconds} ms within {seconds} s.",
+                migration=what,
+                milliseconds=str(LOCK_TIMEOUT_MS),
+                seconds=round(GIVE_UP_SECONDS),
+            ),
+            *_oldest_transaction(engine),
+            sentence(
+                "Nothing of it was applied, and nobody had to wait longer than that. Run it again in a quieter moment: "
+                "it goes on from there"
+            ),
         ) from given_up
 
 
@@ -217,7 +226,8 @@ def _is_held_up(error: BaseException) -> bool:
     return isinstance(error, OperationalError) and isinstance(error.orig, LockNotAvailable | DeadlockDetected)
 
 
-def _oldest_transaction(engine: Engine) -> str:
+def _oldest_transaction(engine: Engine) -> Sequence[Sentence]:
+    """None if there is none."""
     with engine.connect() as connection:
         row = connection.execute(
             text(
@@ -227,6 +237,9 @@ def _oldest_transaction(engine: Engine) -> str:
             )
         ).one_or_none()
     if row is None:
-        return ""
+        return ()
     pid, name, seconds = row
-    return f". The oldest transaction is of process {pid} ({name or 'without a name'}), for {seconds} s"
+    who = Sentence("{pid} ({name})", {"pid": str(pid), "name": name or sentence("without a name")})
+    return [
+        sentence("The oldest transaction is of process {who}, for {seconds} s.", who=who, seconds=seconds)
+    ]

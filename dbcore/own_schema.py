@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 
 from dbcore.collisions import Refused
 from dbcore.schema import TABLE_NAMES
+from dbcore.sentences import nsentence, sentence
 from dbcore.structure import expected
 
 _HIDDEN_SQL = """
@@ -30,14 +31,23 @@ def make(connection: Connection, schema: str) -> None:
     name, role, database, may_make, is_there, may_use = row
     if is_there and not may_use:
         raise Refused(
-            f"BALLAST_SCHEMA: the role {name} may not make tables in the schema {schema}. As its owner, run: "
-            f'GRANT USAGE, CREATE ON SCHEMA "{schema}" TO {role}'
+            sentence(
+                "BALLAST_SCHEMA: the role {role} may not make tables in the schema {schema}. As its owner, run: {sql}",
+                role=name,
+                schema=schema,
+                sql=f'GRANT USAGE, CREATE ON SCHEMA "{schema}" TO {role}',
+            )
         )
     if not is_there and not may_make:
         raise Refused(
-            f"BALLAST_SCHEMA: there is no schema {schema}, and the role {name} may not make one. "
-            "As the database's owner, run: "
-            f'CREATE SCHEMA "{schema}" AUTHORIZATION {role}; or GRANT CREATE ON DATABASE {database} TO {role}'
+            sentence(
+                "BALLAST_SCHEMA: there is no schema {schema}, and the role {role} may not make one. As the database's "
+                "owner, run: {sql}; or {other}",
+                schema=schema,
+                role=name,
+                sql=f'CREATE SCHEMA "{schema}" AUTHORIZATION {role}',
+                other=f"GRANT CREATE ON DATABASE {database} TO {role}",
+            )
         )
     if not is_there:
         connection.exec_driver_sql(f'CREATE SCHEMA "{schema}"')
@@ -50,8 +60,12 @@ def require_apart(connection: Connection, schema: str) -> None:
     hidden = connection.execute(text(_HIDDEN_SQL), {"schema": schema}).scalar()
     if hidden is not None:
         raise Refused(
-            f"BALLAST_SCHEMA: the role's search_path would find the schema {schema} before the tables in {hidden}. "
-            "Choose a name that is not the role's"
+            sentence(
+                "BALLAST_SCHEMA: the role's search_path would find the schema {schema} before the tables in {other}. "
+                "Choose a name that is not the role's",
+                schema=schema,
+                other=hidden,
+            )
         )
 
 
@@ -65,8 +79,13 @@ def require_alone(connection: Connection) -> None:
     ).scalar_one()
     if others:
         raise Refused(
-            f"Ballast has {others} connections to the database: stop all of its processes first. "
-            "A pooler may keep them open: then give DATABASE_URL the server's own address"
+            nsentence(
+                "Ballast has {count} connection to the database: stop all of its processes first. A pooler may keep it "
+                "open: then give DATABASE_URL the server's own address",
+                "Ballast has {count} connections to the database: stop all of its processes first. A pooler may keep "
+                "them open: then give DATABASE_URL the server's own address",
+                others,
+            )
         )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from dbcore.sentences import Refusal, sentence
+
 _PLACEHOLDER = re.compile(r"\[(?:YOUR[-_])?PASSWORD\]|<(?:your[-_])?password>|\$\{[A-Z_]+\}", re.IGNORECASE)
 """What consoles show in place of a password, and variables that nobody put in."""
 
@@ -20,10 +22,12 @@ def address_in(text: str, *commands: str) -> str:
     for command in commands:
         text = _unquoted(re.sub(rf"^{command}\s+", "", text))
     if found := _PLACEHOLDER.search(text):
-        raise ValueError(f"{found[0]} stands where the password belongs")
+        raise Refusal(sentence("{placeholder} stands where the password belongs", placeholder=found[0]))
     if "://" in text and re.search(r"[\x00-\x20\x7f]", text):
-        raise ValueError(
-            "an address has no white space or control characters in it; in a password, a space is %20"
+        raise Refusal(
+            sentence(
+                "an address has no white space or control characters in it; in a password, a space is %20"
+            )
         )
     return text
 

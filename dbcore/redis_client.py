@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import redis
 
+from dbcore.sentences import sentence
 from dbcore.settings import Settings, SettingsError
 
 CALL_SECONDS_MAX = 2.0
@@ -56,7 +57,10 @@ def require_database(settings: Settings) -> None:
             if "DB index" in str(error):
                 number = client.connection_pool.connection_kwargs["db"]
                 raise SettingsError(
-                    f"REDIS_URL: this Redis has no database {number}; most have 0 to 15"
+                    sentence(
+                        "REDIS_URL: this Redis has no database {number}; most have 0 to 15",
+                        number=str(number),
+                    )
                 ) from None
         except redis.RedisError:
             pass

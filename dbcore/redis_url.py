@@ -14,8 +14,11 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
 from dbcore.pasted import address_in
+from dbcore.sentences import Refusal, sentence
 
-EXPECTED = "expected redis://:password@host:port/database, or rediss:// with TLS, or unix:///path/to/socket"
+EXPECTED = sentence(
+    "expected redis://:password@host:port/database, or rediss:// with TLS, or unix:///path/to/socket"
+)
 DATABASE_MAX = 2**31 - 1
 
 _SCHEMES = {
@@ -110,11 +113,11 @@ def read_redis_url(text: str) -> RedisUrl:
     given, separator, rest = address.partition("://")
     scheme = _SCHEMES.get(given.lower())
     if not separator or scheme is None:
-        raise ValueError(EXPECTED)
+        raise Refusal(EXPECTED)
     if scheme == "redis" and re.search(r"\s--tls\s", text):
         scheme = "rediss"
     if "\0" in unquote(rest):
-        raise ValueError(f"{EXPECTED}; %00 can be in no part of it")
+        raise Refusal(sentence("{expected}; %00 can be in no part of it", expected=EXPECTED))
     # Not urlsplit: what it raises may quote what it was given.
     rest, _, fragment = rest.partition("#")
     rest, _, query = rest.partition("?")
@@ -123,27 +126,31 @@ def read_redis_url(text: str) -> RedisUrl:
         return _read(scheme, netloc, slash + path, query, fragment)
     except ValueError as error:
         if "@" not in netloc and "@" in path + query + fragment:
-            raise ValueError("a / in the password is written %2F, a ? %3F, a # %23, an @ %40") from None
+            raise Refusal(
+                sentence("a / in the password is written %2F, a ? %3F, a # %23, an @ %40")
+            ) from None
         raise error from None
 
 
 def _read(scheme: str, netloc: str, path: str, query: str, fragment: str) -> RedisUrl:
     if fragment:
-        raise ValueError("a # in the password is written %23, and nothing else has one")
+        raise Refusal(sentence("a # in the password is written %23, and nothing else has one"))
     credentials, _, authority = netloc.rpartition("@")
     user, _, password = credentials.partition(":")
     parameters = _parameters(query)
     database = parameters.pop("db", parameters.pop("virtual_host", ""))
     if scheme == "unix":
         if authority or not path.strip("/"):
-            raise ValueError("expected unix:///path/to/socket, or unix://:password@/path/to/socket?db=0")
+            raise Refusal(
+                sentence("expected unix:///path/to/socket, or unix://:password@/path/to/socket?db=0")
+            )
         host, port = "", None
     else:
         host, port = _host_and_port(authority)
         database = database or unquote(path).strip("/")
     tls = {name: parameters.pop(name) for name in list(parameters) if name in _OF_TLS}
     if tls and scheme != "rediss":
-        raise ValueError(f"{next(iter(tls))} is of TLS: expected rediss://")
+        raise Refusal(sentence("{name} is of TLS: expected rediss://", name=next(iter(tls))))
     return RedisUrl(
         scheme=scheme,
         host=host,
@@ -161,22 +168,26 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
     match = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:,]*)(?::([0-9]{0,5}))?", authority)
     if match is None or (match[2] and not 0 < int(match[2]) < 65536):
         if "," in authority:
-            raise ValueError(
-                "expected one host; for several, put a proxy that follows the primary before them"
+            raise Refusal(
+                sentence("expected one host; for several, put a proxy that follows the primary before them")
             )
-        raise ValueError(f"{EXPECTED}; the port is not a number from 1 to 65535, or the host is none")
+        raise Refusal(
+            sentence(
+                "{expected}; the port is not a number from 1 to 65535, or the host is none", expected=EXPECTED
+            )
+        )
     return match[1] or "localhost", int(match[2]) if match[2] else None
 
 
 def _database(text: str) -> int:
     if not re.fullmatch(r"[0-9]{0,10}", text) or int(text or 0) > DATABASE_MAX:
-        raise ValueError("the database after the / is not a number such as 0")
+        raise Refusal(sentence("the database after the / is not a number such as 0"))
     return int(text or 0)
 
 
 def _protocol(text: str | None) -> int | None:
     if text is not None and text not in {"2", "3"}:
-        raise ValueError("protocol: expected 2 or 3")
+        raise Refusal(sentence("protocol: expected 2 or 3"))
     return None if text is None else int(text)
 
 
@@ -188,8 +199,8 @@ def _parameters(query: str) -> dict[str, str]:
             continue
         if lower not in {*_OF_TLS, "db", "virtual_host", "protocol"}:
             if not re.fullmatch(r"[A-Za-z][A-Za-z_]{0,40}", name):
-                raise ValueError(f"{EXPECTED}; a ? in the password is written %3F")
-            raise ValueError(f"the parameter {name} is not known here; leave it out")
+                raise Refusal(sentence("{expected}; a ? in the password is written %3F", expected=EXPECTED))
+            raise Refusal(sentence("the parameter {name} is not known here; leave it out", name=name))
         found[lower] = value
     return found
 
@@ -200,12 +211,12 @@ def _of_tls(name: str, value: str) -> str:
     if name == "ssl_cert_reqs":
         lower = lower.removeprefix("ssl.").removeprefix("cert_")
         if lower not in _STRICTNESS:
-            raise ValueError("ssl_cert_reqs: expected required, optional or none")
+            raise Refusal(sentence("ssl_cert_reqs: expected required, optional or none"))
         return lower
     if name == "ssl_check_hostname":
         if lower not in _TRUE | _FALSE:
-            raise ValueError("ssl_check_hostname: expected true or false")
+            raise Refusal(sentence("ssl_check_hostname: expected true or false"))
         return str(lower in _TRUE)
     if not value:
-        raise ValueError(f"{name}: expected a path")
+        raise Refusal(sentence("{name}: expected a path", name=name))
     return value

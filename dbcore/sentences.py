@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -42,10 +42,30 @@ def nsentence(one: str, many: str, count: int, /, **arguments: object) -> Senten
     return Sentence(one, {"count": count, **arguments}, many)
 
 
-class Refusal(ValueError):
-    """What somebody wants is refused, and why is said in sentences that can be shown to them. In English as `str`."""
+def several(parts: Iterable[Sentence | str], between: str = " ") -> Sentence:
+    """All of them, one behind the other."""
+    named = {f"part{number}": part for number, part in enumerate(parts)}
+    return Sentence(between.join(f"{{{name}}}" for name in named), named)
+
+
+class Explained(Exception):
+    """What went wrong is said in sentences that can be shown to people. In English as `str`."""
 
     def __init__(self, *sentences: Sentence | str) -> None:
         """sentences -- a str is one that needs no translation, or has it."""
         self.sentences = sentences
         super().__init__(" ".join(map(str, self.sentences)))
+
+    @property
+    def whole(self) -> Sentence | str:
+        """As one, which can stand in another."""
+        return self.sentences[0] if len(self.sentences) == 1 else several(self.sentences)
+
+
+class Refusal(Explained, ValueError):
+    """What somebody wants is refused, and why is said in sentences that can be shown to them."""
+
+
+def sentence_of(error: BaseException) -> Sentence | str:
+    """What an error says, which may stand in a sentence."""
+    return error.whole if isinstance(error, Explained) else str(error)

@@ -14,10 +14,9 @@ from dbcore.schema import TABLE_NAMES
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Its text is what an operator reads.
+    """rows -- of each table; None where it is missing.
 
-    rows -- of each table; None where it is missing. outbox_oldest_seconds -- of the jobs that wait there; None if none
-        does.
+    outbox_oldest_seconds -- of the jobs that wait there; None if none does.
     """
 
     server: str
@@ -30,31 +29,6 @@ class Status:
     latency_ms: float
     rows: dict[str, int | None]
     outbox_oldest_seconds: float | None
-
-    def __str__(self) -> str:
-        behind = "" if self.revision == self.newest_revision else f" (this release: {self.newest_revision})"
-        lines = [
-            f"server       PostgreSQL {self.server}",
-            f"revision     {self.revision or 'none'}{behind}",
-            f"connections  {self.connections} of {self.connections_max}",
-            f"size         {self.size}",
-            f"schema       {self.schema or 'none'}",
-            f"latency      {self.latency_ms:.1f} ms",
-            f"outbox       {self._outbox()}",
-            "tables",
-        ]
-        width = max(map(len, self.rows))
-        for name, rows in self.rows.items():
-            counted = "missing" if rows is None else f"{rows:>12,} {'row' if rows == 1 else 'rows'}"
-            lines.append(f"  {name:<{width}}  {counted}")
-        return "\n".join(lines)
-
-    def _outbox(self) -> str:
-        if self.outbox_oldest_seconds is None:
-            return "no job waits"
-        count = self.rows["outbox"]
-        jobs = "1 job waits" if count == 1 else f"{count:,} jobs wait"
-        return f"{jobs}, the oldest for {self.outbox_oldest_seconds:,.0f} s"
 
 
 def status(url: str, schema: str | None = None) -> Status:

@@ -23,6 +23,7 @@ from babel.messages.pofile import read_po, write_po
 
 from bot_frontend.web.page_html import PageTemplate
 from bot_frontend.web.page_scripts import STATIC, script_texts
+from devstack.command_texts import command_texts
 
 ROOT = Path(__file__).parents[1]
 LOCALE = ROOT / "ballast/texts/locale"
@@ -80,6 +81,7 @@ def extracted() -> dict[Domain, Catalog]:
     """All texts of the code, in its order."""
     catalogs = {domain: Catalog() for domain in DOMAINS}
     found = [*_texts_of_python(), *((PAGE, *each) for each in _texts_of_pages())]
+    found += [(CLI, each, None) for each in command_texts()]
     for domain in DOMAINS:
         for speaks, text, context in found:
             if speaks is domain:

@@ -16,7 +16,9 @@ import hypothesis
 import pytest
 import redis
 
+from ballast.cli.language import of_environment
 from ballast.process.garbage import put_off_collection, spare_what_stays
+from ballast.texts import ENGLISH
 from dbcore.settings import Settings
 from devstack import temporary
 from devstack.ports import free_port
@@ -41,7 +43,11 @@ MakeSettings = Callable[..., Settings]
 def pytest_configure(config: pytest.Config) -> None:
     """Temporary folders, pytest's own too, are in memory where there is room: clusters and environments are thousands
     of files. Not where TMPDIR says another place, nor where programs could not be run that tests install.
+
+    The command line speaks English, unless a test says otherwise.
     """
+    if of_environment() != ENGLISH:
+        os.environ["LC_ALL"] = "C.UTF-8"
     memory = temporary.memory()
     if memory and "TMPDIR" not in os.environ and not os.statvfs(memory).f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = str(memory)

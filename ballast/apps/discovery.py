@@ -24,7 +24,8 @@ from ballast.builtin import BUILT_IN, replacing
 from ballast.builtin.declared import BuiltInButton, Scheduled
 from ballast.builtin.renaming import built_in_commands
 from ballast.jobs import Job, JobInvalid
-from ballast.texts.catalogues import CatalogueError, use_apps, use_folder
+from ballast.texts.catalogues import use_apps
+from ballast.texts.folder import use_texts_folder
 from dbcore.settings import AppOptions, SettingsError, load_options
 
 ENTRY_POINTS = "ballast.apps"
@@ -114,10 +115,7 @@ class Registry:
 def installed() -> Registry:
     """Imports them. Raises SettingsError, in one line, if one cannot be imported or two contradict each other."""
     options = load_options(AppOptions)
-    try:
-        use_folder(options.texts_folder)
-    except CatalogueError as error:
-        raise SettingsError(f"TEXTS_FOLDER: {error}") from error
+    use_texts_folder(options)
     names = options.ballast_apps
     found: dict[str, App] = {}
     if names or entry_points(group=ENTRY_POINTS):

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dbcore.backups.errors import BackupDamaged
 from dbcore.backups.facts import Facts
+from dbcore.sentences import sentence
 
 FORMAT, VERSION = "ballast-backup", 1
 MANIFEST, DUMP, INBOX = "manifest.json", "database.dump", "inbox.jsonl.gz"
@@ -82,22 +83,28 @@ def unpack(archive: Path, folder: Path) -> BackupManifest:
             for name, expected in manifest.files.items():
                 _extract(tar, name, expected, folder / name)
     except (tarfile.TarError, EOFError) as error:
-        raise BackupDamaged(f"it is no backup, or was cut off ({error})") from error
+        raise BackupDamaged(sentence("it is no backup, or was cut off ({error})", error=error)) from error
     return manifest
 
 
 def _manifest(tar: tarfile.TarFile) -> BackupManifest:
     first = tar.next()
     if first is None or first.name != MANIFEST or first.size > _MANIFEST_BYTES_MAX:
-        raise BackupDamaged("it is no backup of Ballast")
+        raise BackupDamaged(sentence("it is no backup of Ballast"))
     file = tar.extractfile(first)
     try:
         manifest = BackupManifest.model_validate_json(b"" if file is None else file.read())
     except ValidationError as error:
-        raise BackupDamaged(f"its manifest is damaged ({error.error_count()} errors)") from error
+        raise BackupDamaged(
+            sentence("its manifest is damaged ({count} errors)", count=error.error_count())
+        ) from error
     if manifest.format != FORMAT or manifest.version != VERSION:
         raise BackupDamaged(
-            f"expected the format {FORMAT} {VERSION}, found {manifest.format} {manifest.version}: use a newer release"
+            sentence(
+                "expected the format {expected}, found {found}: use a newer release",
+                expected=f"{FORMAT} {VERSION}",
+                found=f"{manifest.format} {manifest.version}",
+            )
         )
     return manifest
 
@@ -106,7 +113,7 @@ def _extract(tar: tarfile.TarFile, name: str, expected: PackedFile, path: Path) 
     member = tar.next()
     file = None if member is None or member.name != name else tar.extractfile(member)
     if file is None or path.name != name:
-        raise BackupDamaged(f"it is cut off or was changed: {name} is missing")
+        raise BackupDamaged(sentence("it is cut off or was changed: {name} is missing", name=name))
     digest, size = hashlib.sha256(), 0
     with path.open("wb") as out:
         while piece := file.read(_CHUNK):
@@ -114,4 +121,6 @@ def _extract(tar: tarfile.TarFile, name: str, expected: PackedFile, path: Path) 
             digest.update(piece)
             out.write(piece)
     if PackedFile(bytes=size, sha256=digest.hexdigest()) != expected:
-        raise BackupDamaged(f"it is cut off or was changed: the checksum of {name} differs")
+        raise BackupDamaged(
+            sentence("it is cut off or was changed: the checksum of {name} differs", name=name)
+        )

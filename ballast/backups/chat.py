@@ -9,14 +9,16 @@ from telegram.error import TelegramError
 
 from ballast.backups.stores import Note, Stored
 from ballast.telegram.bot import make_bot
+from ballast.texts import gettext, ngettext
 from dbcore.backups.errors import BackupFailed
+from dbcore.sentences import sentence
 from dbcore.settings import TELEGRAM_API_URL, Settings
 
 BYTES_MAX = 50_000_000
 """That a bot may send, but for one with a Bot API server of its own."""
 
 _SEND_SECONDS = 600
-_CANNOT = "a bot cannot find what it sent: download the file from the chat, and name it"
+_CANNOT = sentence("a bot cannot find what it sent: download the file from the chat, and name it")
 
 
 class ChatStore:
@@ -33,7 +35,7 @@ class ChatStore:
             (chat,) = map(str, settings.admin_ids)
         if not chat.lstrip("-").isdecimal():
             raise BackupFailed(
-                "BACKUP_TO: expected chat:ID with the chat's ID, or chat with one of ADMIN_IDS"
+                sentence("BACKUP_TO: expected chat:ID with the chat's ID, or chat with one of ADMIN_IDS")
             )
         self._settings = settings
         self._chat_id = int(chat)
@@ -43,13 +45,21 @@ class ChatStore:
         size = file.stat().st_size
         if size > BYTES_MAX and self._settings.telegram_api_url == TELEGRAM_API_URL:
             raise BackupFailed(
-                f"the backup has {size:,} bytes, and a bot may send {BYTES_MAX:,}: keep it in a folder or in S3"
+                sentence(
+                    "the backup has {size} bytes, and a bot may send {most}: keep it in a folder or in S3",
+                    size=size,
+                    most=BYTES_MAX,
+                )
             )
-        proof = "Not proven: it does not count." if note is None else f"Proven: {note.checks} checks passed."
+        proof = gettext("Not proven: it does not count.")
+        if note is not None:
+            proof = ngettext("Proven: {count} check passed.", "Proven: {count} checks passed.", note.checks)
         try:
             asyncio.run(self._send(file.read_bytes(), name, f"{proof}\nSHA-256 {sha256}"))
         except TelegramError as error:
-            raise BackupFailed(f"{self.where}: Telegram did not take it ({error})") from error
+            raise BackupFailed(
+                sentence("{place}: Telegram did not take it ({error})", place=self.where, error=error)
+            ) from error
 
     async def _send(self, content: bytes, name: str, caption: str) -> None:
         bot = make_bot(self._settings, connections=1)
@@ -67,10 +77,10 @@ class ChatStore:
             await bot.request.shutdown()
 
     def listed(self) -> list[Stored]:
-        raise BackupFailed(f"{self.where}: {_CANNOT}")
+        raise BackupFailed(f"{self.where}:", _CANNOT)
 
     def fetch(self, name: str, file: Path) -> None:
-        raise BackupFailed(f"{self.where}: {_CANNOT}")
+        raise BackupFailed(f"{self.where}:", _CANNOT)
 
     def delete(self, name: str) -> None:
-        raise BackupFailed(f"{self.where}: {_CANNOT}")
+        raise BackupFailed(f"{self.where}:", _CANNOT)

@@ -11,8 +11,11 @@ import redis
 
 from ballast.inbox.copying import InboxCopier, is_running
 from ballast.queueing import relay_hold
+from ballast.texts import gettext, ngettext
+from ballast.texts.steps import step
 from dbcore.backups.errors import BackupDamaged, BackupFailed
 from dbcore.redis_pace import pace_of
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 
 
@@ -27,18 +30,25 @@ def copied(
     with ExitStack() as stack:
         jobs, begun = None, _nothing
         if client is None:
-            say("inbox     REDIS_URL is not set: the backup is without the inbox")
+            say(step("inbox", gettext("REDIS_URL is not set: the backup is without the inbox")))
         else:
             try:
                 begun = stack.enter_context(relay_hold.held(client))
                 with gzip.open(file, "wt") as out:
                     out.writelines(f"{line}\n" for line in InboxCopier(client).copy())
                 jobs = client.zcard("ballast:inbox:all")
-                say(f"inbox     {jobs:,} jobs on record")
+                say(step("inbox", ngettext("{count} job on record", "{count} jobs on record", jobs)))
             except redis.RedisError as error:
                 file.unlink(missing_ok=True)
                 begun = _nothing
-                say(f"inbox     Redis does not answer ({error}): the backup is without the inbox")
+                say(
+                    step(
+                        "inbox",
+                        gettext(
+                            "Redis does not answer ({error}): the backup is without the inbox", error=error
+                        ),
+                    )
+                )
         yield jobs, begun
 
 
@@ -50,10 +60,15 @@ def require_stopped(client: redis.Redis, settings: Settings) -> None:
     """Raises BackupFailed while a worker beats, or if Redis does not answer."""
     try:
         if is_running(client, pace_of(settings).owner_dead):
-            raise BackupFailed("workers are running: stop all processes first, and wait a few seconds")
+            raise BackupFailed(
+                sentence("workers are running: stop all processes first, and wait a few seconds")
+            )
     except redis.RedisError as error:
         raise BackupFailed(
-            f"Redis does not answer ({error}), and the backup has jobs for it: --no-inbox leaves them out"
+            sentence(
+                "Redis does not answer ({error}), and the backup has jobs for it: --no-inbox leaves them out",
+                error=error,
+            )
         ) from error
 
 
@@ -64,7 +79,12 @@ def put_back(client: redis.Redis, file: Path) -> int:
             return InboxCopier(client).put_back(lines, again)
     except redis.RedisError as error:
         raise BackupFailed(
-            f"the database is restored, but Redis does not answer ({error}): restore once more with --overwrite"
+            sentence(
+                "the database is restored, but Redis does not answer ({error}): restore once more with --overwrite",
+                error=error,
+            )
         ) from error
     except (EOFError, ValueError) as error:
-        raise BackupDamaged(f"its copy of the inbox cannot be read ({error})") from error
+        raise BackupDamaged(
+            sentence("its copy of the inbox cannot be read ({error})", error=error)
+        ) from error

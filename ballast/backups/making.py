@@ -26,6 +26,8 @@ from ballast.backups.archive import BackupManifest
 from ballast.backups.retention import superfluous
 from ballast.backups.stores import Note, Store
 from ballast.backups.workplace import workplace
+from ballast.texts import gettext, ngettext
+from ballast.texts.steps import step
 from dbcore.backups import dumping, programs, scratch
 from dbcore.backups.dumping import Dumped
 from dbcore.backups.errors import BackupBusy, BackupError, BackupFailed, words_of
@@ -33,6 +35,7 @@ from dbcore.backups.programs import CLEARING_SECONDS, Programs
 from dbcore.backups.proving import prove
 from dbcore.guard.deadline import Deadline
 from dbcore.ledger.audit import Check
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 
 
@@ -72,7 +75,7 @@ def make(settings: Settings, store: Store, around: Surroundings) -> Note:
 
 def _run(settings: Settings, store: Store, around: Surroundings) -> Note:
     if store.takes_sealed_alone and not settings.backup_recipient:
-        raise BackupFailed("a backup in a chat must be sealed: set BACKUP_RECIPIENT")
+        raise BackupFailed(sentence("a backup in a chat must be sealed: set BACKUP_RECIPIENT"))
     try:
         with Deadline(settings.backup_deadline_seconds + CLEARING_SECONDS):
             url = source.database(settings, around.redis)
@@ -87,7 +90,9 @@ def _make(settings: Settings, store: Store, around: Surroundings, url: str, fold
     dump = folder / archive.DUMP
     with inbox.copied(around.redis, folder / archive.INBOX, around.say) as (jobs, begun):
         dumped = dumping.dump(url, settings.ballast_schema, settings.backup_schemas, tools, dump, begun=begun)
-    around.say(f"dumped    {sum(dumped.facts.tables.values()):,} rows, {dump.stat().st_size:,} bytes")
+    rows = ngettext("{count} row", "{count} rows", sum(dumped.facts.tables.values()))
+    size = ngettext("{count} byte", "{count} bytes", dump.stat().st_size)
+    around.say(step("dumped", f"{rows}, {size}"))
     files = {path.name: path for path in (dump, folder / archive.INBOX) if path.exists()}
     manifest = _manifest(settings, around, dumped, tools, files, jobs)
     plain = folder / "backup.tar"
@@ -101,9 +106,9 @@ def _make(settings: Settings, store: Store, around: Surroundings, url: str, fold
         checks = _prove(settings, around, url, file, keys, folder, tools)
     except (BackupError, SQLAlchemyError):
         store.put(file, name, stored.sha256, None)
-        around.say(f"stored    {name}, unproven")
+        around.say(step("stored", gettext("{name}, unproven", name=name)))
         raise
-    around.say(f"proven    restored, {checks} of {checks} checks passed")
+    around.say(step("proven", gettext("restored, {checks} of {checks} checks passed", checks=checks)))
     note = Note(
         name=name,
         taken_at=manifest.taken_at,
@@ -118,11 +123,22 @@ def _make(settings: Settings, store: Store, around: Surroundings, url: str, fold
         ballast=around.release,
     )
     store.put(file, name, stored.sha256, note)
-    around.say(f"stored    {name}, {note.bytes:,} bytes, in {store.where}")
+    around.say(
+        step(
+            "stored",
+            ngettext(
+                "{name}, {count} byte, in {place}",
+                "{name}, {count} bytes, in {place}",
+                note.bytes,
+                name=name,
+                place=store.where,
+            ),
+        )
+    )
     stored_now = store.listed() if store.lists else []
     for old in superfluous(stored_now, settings.backup_keep, datetime.now(UTC)):
         store.delete(old.name)
-        around.say(f"removed   {old.name}")
+        around.say(step("removed", old.name))
     return note
 
 
@@ -191,7 +207,7 @@ def _prove(
     tag = scratch.tag_of(url)
     with scratch_server(settings, around, url) as server:
         for left in scratch.sweep(server, tag):
-            around.say(f"removed   the database {left}, which an earlier run left")
+            around.say(step("removed", gettext("the database {name}, which an earlier run left", name=left)))
         return prove_in_scratch(server, tag, manifest, opened / archive.DUMP, tools, around.own_checks)
 
 
@@ -236,6 +252,8 @@ def scratch_server(settings: Settings, around: Surroundings, url: str | None) ->
             yield embedded
     else:
         raise BackupFailed(
-            "there is nowhere to prove it: give the role of DATABASE_URL the right CREATEDB, set BACKUP_SCRATCH_URL to "
-            "a server where a database can be made, or install 'ballast[embedded]'"
+            sentence(
+                "there is nowhere to prove it: give the role of DATABASE_URL the right CREATEDB, set "
+                "BACKUP_SCRATCH_URL to a server where a database can be made, or install 'ballast[embedded]'"
+            )
         )

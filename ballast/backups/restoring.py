@@ -14,11 +14,14 @@ from ballast.backups.archive import BackupManifest
 from ballast.backups.making import Surroundings, find_programs, open_archive, prove_in_scratch, scratch_server
 from ballast.backups.stores import Store
 from ballast.backups.workplace import workplace
+from ballast.texts import gettext, ngettext
+from ballast.texts.steps import step
 from dbcore.backups import dumping, restoring, scratch
 from dbcore.backups.errors import BackupFailed, words_of
 from dbcore.backups.programs import CLEARING_SECONDS
 from dbcore.backups.proving import judge, restore_into
 from dbcore.guard.deadline import Deadline
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 
 LATEST = "latest"
@@ -38,22 +41,30 @@ def opened(backup: str, store: Store | None, identity: Path | None) -> Iterator[
         keys: Sequence[object] = ()
         if file.name.endswith(sealing.SUFFIX):
             if identity is None:
-                raise BackupFailed(f"{file.name} is sealed: give the file with its private key by --identity")
+                raise BackupFailed(
+                    sentence(
+                        "{name} is sealed: give the file with its private key by --identity", name=file.name
+                    )
+                )
             keys = sealing.read_identities(identity)
         yield open_archive(file, keys, folder), folder
 
 
 def _fetched(backup: str, store: Store | None, folder: Path) -> Path:
     if store is None:
-        raise BackupFailed(f"{backup}: there is no such file, and BACKUP_TO is not set")
+        raise BackupFailed(sentence("{name}: there is no such file, and BACKUP_TO is not set", name=backup))
     stored = store.listed()
     if backup == LATEST:
         proven = [each for each in stored if each.note is not None]
         if not proven:
-            raise BackupFailed(f"there is no proven backup in {store.where}")
+            raise BackupFailed(sentence("there is no proven backup in {place}", place=store.where))
         backup = proven[0].name
     elif backup not in {each.name for each in stored}:
-        raise BackupFailed(f"{backup}: there is no such file, and no such backup in {store.where}")
+        raise BackupFailed(
+            sentence(
+                "{name}: there is no such file, and no such backup in {place}", name=backup, place=store.where
+            )
+        )
     file = folder / backup
     store.fetch(backup, file)
     return file
@@ -81,7 +92,7 @@ def _database_that_answers(settings: Settings, around: Surroundings) -> str | No
     try:
         return source.database(settings, around.redis)
     except SQLAlchemyError as error:
-        around.say(f"away      the database does not answer: {words_of(error)}")
+        around.say(step("away", gettext("the database does not answer: {error}", error=words_of(error))))
         return None
 
 
@@ -102,12 +113,19 @@ def restore(
     """
     if manifest.bot_id is not None and settings.bot_id not in {None, manifest.bot_id}:
         raise BackupFailed(
-            f"the backup is of the bot {manifest.bot_id}, TELEGRAM_BOT_TOKEN is of {settings.bot_id}"
+            sentence(
+                "the backup is of the bot {bot}, TELEGRAM_BOT_TOKEN is of {other}",
+                bot=str(manifest.bot_id),
+                other=str(settings.bot_id),
+            )
         )
     if manifest.schema_name != settings.ballast_schema:
         raise BackupFailed(
-            f"the backup has its tables in the schema {manifest.schema_name or 'of the search_path'}, "
-            f"BALLAST_SCHEMA is {settings.ballast_schema or 'unset'}: set it as it was"
+            sentence(
+                "the backup has its tables in the schema {schema}, BALLAST_SCHEMA is {setting}: set it as it was",
+                schema=manifest.schema_name or sentence("of the search_path"),
+                setting=settings.ballast_schema or sentence("unset"),
+            )
         )
     client = around.redis if with_inbox and manifest.inbox is not None else None
     try:
@@ -117,7 +135,17 @@ def restore(
             restoring.require_free(url, overwrite=overwrite)
             tools = find_programs(settings, around, max(dumping.server_major(url), manifest.programs_major))
             restore_into(url, folder / archive.DUMP, tools, overwrite=overwrite)
-            around.say(f"restored  {sum(manifest.facts.tables.values()):,} rows, as of {manifest.taken_at}")
+            around.say(
+                step(
+                    "restored",
+                    ngettext(
+                        "{count} row, as of {time}",
+                        "{count} rows, as of {time}",
+                        sum(manifest.facts.tables.values()),
+                        time=manifest.taken_at,
+                    ),
+                )
+            )
             checks = judge(
                 url,
                 manifest.facts,
@@ -125,15 +153,35 @@ def restore(
                 schemas=manifest.schemas,
                 own_checks=around.own_checks,
             )
-            around.say(f"audited   {checks} of {checks} checks passed, the sums are those of the backup")
-            for broadcast_id in restoring.pause_broadcasts(url, manifest.schema_name):
-                around.say(
-                    f"paused    broadcast {broadcast_id}: whom it reached after the backup is not known; "
-                    f"`ballast broadcast resume {broadcast_id}` sends to all who had not got it by then"
+            around.say(
+                step(
+                    "audited",
+                    gettext(
+                        "{checks} of {checks} checks passed, the sums are those of the backup", checks=checks
+                    ),
                 )
+            )
+            for broadcast_id in restoring.pause_broadcasts(url, manifest.schema_name):
+                around.say(step("paused", _paused(broadcast_id)))
             if client is not None:
                 around.say(
-                    f"inbox     {inbox.put_back(client, folder / archive.INBOX):,} jobs are on record again"
+                    step(
+                        "inbox",
+                        ngettext(
+                            "{count} job is on record again",
+                            "{count} jobs are on record again",
+                            inbox.put_back(client, folder / archive.INBOX),
+                        ),
+                    )
                 )
     except (SQLAlchemyError, psycopg2.Error) as error:
         raise BackupFailed(words_of(error)) from error
+
+
+def _paused(broadcast_id: int) -> str:
+    return gettext(
+        "broadcast {id}: whom it reached after the backup is not known; {command} sends to all who had not got it by "
+        "then",
+        id=str(broadcast_id),
+        command=f"`ballast broadcast resume {broadcast_id}`",
+    )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ballast.backups.archive import described
 from ballast.backups.stores import NAME, NOTE_SUFFIX, Note, Stored, read_note, told
 from dbcore.backups.errors import BackupFailed
+from dbcore.sentences import sentence
 
 if TYPE_CHECKING:
     from obstore.store import S3Store as Bucket
@@ -44,13 +45,17 @@ class S3Store:
             from obstore.exceptions import BaseError
             from obstore.store import S3Store as Bucket
         except ImportError:
-            raise BackupFailed("backups in S3 need more packages: pip install 'ballast[backup]'") from None
+            raise BackupFailed(
+                sentence("backups in S3 need more packages: pip install 'ballast[backup]'")
+            ) from None
         self._errors = BaseError
         self.where = url.rstrip("/")
         given: dict[str, Any] = {name.lower(): value for name, value in environment.items()}
         given.setdefault("aws_region", given.pop("aws_default_region", "us-east-1"))
         if not {"aws_access_key_id", "aws_secret_access_key"} <= given.keys():
-            raise BackupFailed(f"{self.where}: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set")
+            raise BackupFailed(
+                sentence("{place}: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set", place=self.where)
+            )
         with self._told():
             self._bucket: Bucket = Bucket.from_url(
                 self.where,
@@ -75,7 +80,9 @@ class S3Store:
             self.fetch(name, stored)
             digest = described(stored).sha256
         if digest != sha256:
-            raise BackupFailed(f"{self.where}/{name}: what is stored is not what was sent")
+            raise BackupFailed(
+                sentence("{place}: what is stored is not what was sent", place=f"{self.where}/{name}")
+            )
         if note is not None:
             with self._told():
                 self._bucket.put(note.name + NOTE_SUFFIX, note.model_dump_json(indent=1).encode())

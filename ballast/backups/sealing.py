@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dbcore.backups.errors import BackupDamaged, BackupFailed
+from dbcore.sentences import sentence
 
 SUFFIX = ".age"
 
@@ -23,7 +24,9 @@ def seal(plain: Path, sealed: Path, recipients: Sequence[str]) -> Any:
     try:
         known = [pyrage.x25519.Recipient.from_str(each) for each in recipients]
     except pyrage.RecipientError as error:
-        raise BackupFailed(f"BACKUP_RECIPIENT: expected public keys such as age1…: {error}") from None
+        raise BackupFailed(
+            sentence("BACKUP_RECIPIENT: expected public keys such as age1…: {error}", error=error)
+        ) from None
     with plain.open("rb") as source, sealed.open("wb") as target:
         pyrage.encrypt_io(source, target, [*known, key.to_public()])
     return key
@@ -36,10 +39,12 @@ def read_identities(path: Path) -> list[Any]:
         lines = [line.strip() for line in path.read_text().splitlines()]
         found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
     except (OSError, UnicodeDecodeError, pyrage.IdentityError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it holds no key of age"
-        raise BackupFailed(f"--identity: {path}: {reason}") from None
+        reason = error.strerror if isinstance(error, OSError) else sentence("it holds no key of age")
+        raise BackupFailed(f"--identity: {path}:", reason or "") from None
     if not found:
-        raise BackupFailed(f"--identity: {path}: expected a line AGE-SECRET-KEY-1…, found none")
+        raise BackupFailed(
+            sentence("--identity: {path}: expected a line AGE-SECRET-KEY-1…, found none", path=path)
+        )
     return found
 
 
@@ -55,13 +60,15 @@ def unseal(sealed: Path, plain: Path, keys: Sequence[Any]) -> None:
         plain.unlink(missing_ok=True)
         words = str(error)
         if "No matching keys" in words:
-            raise BackupDamaged("it is sealed for another key than --identity has") from error
-        raise BackupDamaged(f"it is cut off or was changed ({words})") from error
+            raise BackupDamaged(sentence("it is sealed for another key than --identity has")) from error
+        raise BackupDamaged(sentence("it is cut off or was changed ({words})", words=words)) from error
 
 
 def _library() -> Any:
     try:
         import pyrage
     except ImportError:
-        raise BackupFailed("sealed backups need more packages: pip install 'ballast[backup]'") from None
+        raise BackupFailed(
+            sentence("sealed backups need more packages: pip install 'ballast[backup]'")
+        ) from None
     return pyrage

@@ -14,6 +14,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dbcore.backups.errors import BackupFailed
+from dbcore.sentences import sentence
 from dbcore.settings import Settings, values_of
 
 NAME = re.compile(r"ballast-[a-z0-9]+-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}\.tar(?:\.age)?")
@@ -90,7 +91,9 @@ def open_store(to: str, settings: Settings) -> Store:
 
         return S3Store(to, values_of(CREDENTIALS))
     if re.match(r"[a-z0-9]+://", to):
-        raise BackupFailed(f"BACKUP_TO: expected a folder, s3://bucket/prefix or chat:ID; got {to}")
+        raise BackupFailed(
+            sentence("BACKUP_TO: expected a folder, s3://bucket/prefix or chat:ID; got {got}", got=to)
+        )
     return FolderStore(Path(to))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ballast.cli.commands import Command, open_database, require_agreement
+from ballast.texts import gettext, said
 
 if TYPE_CHECKING:
     from ballast.people.doing import Doing
@@ -31,16 +32,16 @@ def _seen(_: click.Context, __: click.Parameter, text: str) -> str:
     from dbcore.text import is_blank
 
     if is_blank(text):
-        raise click.BadParameter("expected something that can be seen")
+        raise click.BadParameter(gettext("expected something that can be seen"))
     return text
 
 
-def reason_option(what: str) -> Callable[[F], F]:
-    """what -- who reads it."""
-    return click.option("--reason", required=True, callback=_seen, help=f"Why. {what}")
+def reason_option(why: str) -> Callable[[F], F]:
+    """why -- its help, which says who reads it."""
+    return click.option("--reason", required=True, callback=_seen, help=why)
 
 
-_reason = reason_option("It is in the audit log, and the memo of money.")
+_reason = reason_option("Why. It is in the audit log, and the memo of money.")
 
 
 def _usable(_: click.Context, __: click.Parameter, key: str | None) -> str | None:
@@ -94,7 +95,7 @@ def reverse(*, number: int, amount: str | None, reason: str, key: str | None, ye
     """Move a transfer back. Without an amount: all of it that was not reversed yet, and its recipient still has."""
     doing = _doing()
     moving = doing.reversible(number, None if amount is None else _money(doing, amount), key)
-    require_agreement(moving.lines, "Reverse it?", "reversed", yes=yes)
+    require_agreement(moving.lines, gettext("Reverse it?"), yes=yes)
     click.echo(doing.reverse(act_of(reason, key), number, moving.amount))
 
 
@@ -109,10 +110,11 @@ def freeze(*, whom: str, reason: str, both: bool, key: str | None, yes: bool) ->
     doing = _doing()
     person = doing.person(ref_of(whom))
     refuses = "everything" if both else doing.settings.freeze_refuses
-    what = "neither sends nor receives" if refuses == "everything" else "receives, and does not send"
-    require_agreement(
-        [doing.described(person), f"Once frozen, the account {what}."], "Freeze it?", "frozen", yes=yes
-    )
+    if refuses == "everything":
+        frozen = gettext("Once frozen, the account neither sends nor receives.")
+    else:
+        frozen = gettext("Once frozen, the account receives, and does not send.")
+    require_agreement([doing.described(person), frozen], gettext("Freeze it?"), yes=yes)
     click.echo(doing.freeze(act_of(reason, key), _of(person), refuses))
 
 
@@ -125,7 +127,7 @@ def unfreeze(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
     """Let a frozen account send and receive again. Its user is told."""
     doing = _doing()
     person = doing.person(ref_of(whom))
-    require_agreement([doing.described(person)], "Unfreeze it?", "unfrozen", yes=yes)
+    require_agreement([doing.described(person)], gettext("Unfreeze it?"), yes=yes)
     click.echo(doing.unfreeze(act_of(reason, key), _of(person)))
 
 
@@ -138,7 +140,8 @@ def message(*, whom: str, text: str, key: str | None, yes: bool) -> None:
     """Send somebody a message from the operators."""
     doing = _doing()
     person = doing.person(ref_of(whom))
-    require_agreement([doing.described(person), f"They read: {text}"], "Send it?", "sent", yes=yes)
+    they_read = gettext("They read: {text}", text=text)
+    require_agreement([doing.described(person), they_read], gettext("Send it?"), yes=yes)
     click.echo(doing.message(act_of(text, key), _of(person)))
 
 
@@ -153,9 +156,8 @@ def erase(*, whom: str, reason: str, key: str | None, yes: bool) -> None:
     """
     doing = _doing()
     person = doing.person(ref_of(whom))
-    require_agreement(
-        [doing.described(person), "This cannot be undone."], "Erase their data?", "erased", yes=yes
-    )
+    lines = [doing.described(person), gettext("This cannot be undone.")]
+    require_agreement(lines, gettext("Erase their data?"), yes=yes)
     click.echo(doing.erase(act_of(reason, key), _of(person)))
 
 
@@ -164,9 +166,11 @@ def _adjust(whom: str, amount: str, sign: int, reason: str, key: str | None, yes
     money = _money(doing, amount)
     minor, currency = sign * money.minor, money.currency.code
     person = doing.person(ref_of(whom))
-    lines = [doing.described(person), *doing.adjustment(person, minor, currency), f"Reason: {reason}"]
-    question, done = ("Credit it?", "credited") if sign > 0 else ("Debit it?", "debited")
-    require_agreement(lines, question, done, yes=yes)
+    why = gettext("Reason: {reason}", reason=reason)
+    question = gettext("Credit it?") if sign > 0 else gettext("Debit it?")
+    require_agreement(
+        [doing.described(person), *doing.adjustment(person, minor, currency), why], question, yes=yes
+    )
     click.echo(doing.adjust(act_of(reason, key), _of(person), minor, currency))
 
 
@@ -182,7 +186,7 @@ def ref_of(whom: str) -> UserRef:
     try:
         return UserRef.parse(whom)
     except UserRefError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(said(error)) from None
 
 
 def _of(person: Person) -> UserRef:
@@ -198,7 +202,7 @@ def _money(doing: Doing, text: str) -> Money:
     try:
         return parse_money(text, doing.settings.known_currencies)
     except AmountError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(said(error)) from None
 
 
 def act_of(reason: str, key: str | None = None) -> Act:

@@ -8,11 +8,12 @@ import click
 
 from ballast.cli.acts import act_of, reason_option, yes_option
 from ballast.cli.commands import Group, as_json, open_database, print_json, require_agreement, say_if_none
+from ballast.texts import gettext
 
 LISTED_MAX = 100
 
 _number = click.argument("number", type=click.IntRange(1, 2**63 - 1), metavar="APPROVAL")
-_reason = reason_option("It is in the audit log.")
+_reason = reason_option("Why. It is in the audit log.")
 
 
 @click.group(cls=Group)
@@ -34,7 +35,8 @@ def list_(*, every: bool, as_json: bool) -> None:
         print_json([{"actor": each.actor, **asdict(each)} for each in found])
         return
     doing = Doing(engine, settings)
-    say_if_none(found, "Nothing waits for approval." if not every else "There are no approvals.")
+    nothing = gettext("There are no approvals.") if every else gettext("Nothing waits for approval.")
+    say_if_none(found, nothing)
     for each in found:
         click.echo(f"{each.id:<8}  {doing.approval(each)}")
 
@@ -65,7 +67,7 @@ def _decide(number: int, reason: str, *, yes: bool, approve: bool) -> None:
     doing = Doing(engine, settings)
     found = kept.find(engine, number)
     if found is None:
-        raise NotDone(f"there is no approval {number}")
-    question, done = ("Approve it?", "approved") if approve else ("Decline it?", "declined")
-    require_agreement([doing.approval(found)], question, done, yes=yes)
+        raise NotDone(gettext("there is no approval {number}", number=str(number)))
+    question = gettext("Approve it?") if approve else gettext("Decline it?")
+    require_agreement([doing.approval(found)], question, yes=yes)
     click.echo(doing.decide(act_of(reason), number, approve=approve))

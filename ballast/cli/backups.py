@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import Command, as_json, print_json
+from ballast.texts import gettext, ngettext, said
+from ballast.texts.steps import step
 
 if TYPE_CHECKING:
     from ballast.app import App
@@ -63,10 +65,12 @@ def backups(*, to: str | None, as_json: bool) -> None:
         )
         return
     for each in stored:
-        state = "unproven" if each.note is None else f"proven {each.note.proven_at}"
-        click.echo(f"{each.name}  {each.bytes:>14,} bytes  {state}")
+        size = ngettext("{number} byte", "{number} bytes", each.bytes, number=f"{each.bytes:>14,}")
+        note = each.note
+        state = gettext("unproven") if note is None else gettext("proven {time}", time=note.proven_at)
+        click.echo(f"{each.name}  {size}  {state}")
     if not stored:
-        click.echo(f"There is no backup in {store.where}.")
+        click.echo(gettext("There is no backup in {place}.", place=store.where))
 
 
 @click.command(cls=Command)
@@ -94,7 +98,7 @@ def restore(
     to everybody on the machine: set DATABASE_URL instead of --into, or PGPASSWORD.
     """
     if check and (into is not None or overwrite or no_inbox):
-        raise click.UsageError("--check goes without --into, --overwrite and --no-inbox")
+        raise click.UsageError(gettext("--check goes without --into, --overwrite and --no-inbox"))
 
     from ballast.apps.discovery import installed
     from ballast.backups import restoring
@@ -105,16 +109,23 @@ def restore(
     around = surroundings(settings, apps)
     store = _store(settings, to) if (to or settings.backup_to) else None
     with restoring.opened(backup, store, identity) as (manifest, folder):
-        click.echo(f"opened    the backup of {manifest.taken_at}; its checksums are right")
+        click.echo(
+            step("opened", gettext("the backup of {time}; its checksums are right", time=manifest.taken_at))
+        )
         if check:
             checks = restoring.check(settings, around, manifest, folder)
-            click.echo(f"proven    restored, {checks} of {checks} checks passed")
+            click.echo(step("proven", gettext("restored, {checks} of {checks} checks passed", checks=checks)))
             return
         url = into or settings.require("database_url")
         restoring.restore(
             settings, around, manifest, folder, url=url, overwrite=overwrite, with_inbox=not no_inbox
         )
-    click.echo("Now run `ballast migrate`, then start all processes with this database as DATABASE_URL.")
+    click.echo(
+        gettext(
+            "Now run {command}, then start all processes with this database as DATABASE_URL.",
+            command="`ballast migrate`",
+        )
+    )
 
 
 def back_up_before_migration(settings: Settings) -> None:
@@ -132,7 +143,13 @@ def back_up_before_migration(settings: Settings) -> None:
     try:
         making.make(settings, _store(settings, None), around)
     except BackupError as error:
-        raise BackupFailed(f"{error}. Nothing was migrated; --no-backup migrates without a backup") from error
+        raise BackupFailed(
+            gettext(
+                "{error}. Nothing was migrated; {option} migrates without a backup",
+                error=said(error),
+                option="--no-backup",
+            )
+        ) from error
 
 
 def surroundings(settings: Settings, apps: tuple[App, ...]) -> Surroundings:
@@ -180,5 +197,5 @@ def _store(settings: Settings, to: str | None) -> Store:
 
     where = to or settings.backup_to
     if where is None:
-        raise SettingsError("BACKUP_TO is not set: set it, or say --to")
+        raise SettingsError(gettext("BACKUP_TO is not set: set it, or say --to"))
     return open_store(where, settings)

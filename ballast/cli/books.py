@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
+from ballast.texts import gettext, said
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
@@ -56,7 +57,7 @@ def books(
     from ballast.cli.commands import open_database
 
     if (move is None) != (key is None):
-        raise click.UsageError("--move and --key go together")
+        raise click.UsageError(gettext("--move and --key go together"))
     installed()  # or options of theirs would be taken for misspelt ones
     engine, settings = open_database()
     if move is not None and key is not None:
@@ -92,12 +93,15 @@ def _move(
             memo=memo,
             actor=f"operator:{user_here()}",
         )
-    except (AmountError, ValueError) as error:
+    except AmountError as error:
+        raise click.UsageError(said(error)) from error
+    except ValueError as error:
         raise click.UsageError(str(error)) from error
     if done.reason is not None:
-        click.echo(f"ballast: nothing was moved: {done.reason}", err=True)
+        refused = gettext("nothing was moved: {reason}", reason=done.reason)
+        click.echo(f"ballast: {refused}", err=True)
         ctx.exit(REFUSED)
-    click.echo(f"{done.status}: transfer {done.transfer_id}")
+    click.echo(gettext("{status}: transfer {number}", status=done.status, number=str(done.transfer_id)))
 
 
 def _show(
@@ -124,4 +128,4 @@ def _show(
         for row in rows:
             click.echo("  ".join(f"{row[name]!s:>14}" for name in columns).rstrip())
         if not rows:
-            click.echo("Nothing is booked.")
+            click.echo(gettext("Nothing is booked."))

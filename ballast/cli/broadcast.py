@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ballast.cli.commands import Group, as_json, open_database, print_json, say_if_none
+from ballast.texts import gettext, ngettext
 
 if TYPE_CHECKING:
     from ballast.broadcasts.service import BroadcastService
@@ -106,8 +107,7 @@ def start(*, key: str | None, yes: bool, detach: bool, try_on: int | None, **opt
         try_on = options.pop("try_on") if try_on is None else try_on
         given = ["text"]
     if len(given) != 1 and not (not given and options["media"] is not None):
-        came = " and ".join(f"--{name.replace('_', '-')}" for name in given) or "none of them"
-        raise click.UsageError(f"expected one of --text, --text-file and --copy; got {came}")
+        raise click.UsageError(_expected_one(given))
 
     from ballast.builtin.broadcasts import StartBroadcast
     from ballast.cli import broadcast_actions as command
@@ -115,7 +115,7 @@ def start(*, key: str | None, yes: bool, detach: bool, try_on: int | None, **opt
     orders, settings = _orders()
     job = StartBroadcast.decode(_fields(**options))
     broadcast_id = command.start(orders, settings, job, key=key, yes=yes, try_on=try_on)
-    click.echo(f"broadcast {broadcast_id}")
+    click.echo(gettext("broadcast {number}", number=str(broadcast_id)))
     if not detach:
         command.watch(orders.engine, broadcast_id)
 
@@ -132,7 +132,7 @@ def list_(*, as_json: bool) -> None:
         print_json([asdict(found) for found in broadcasts.list_recent(engine, command.LISTED_MAX)])
         return
     lines = command.listed(engine)
-    say_if_none(lines, "There are no broadcasts.")
+    say_if_none(lines, gettext("There are no broadcasts."))
     for line in lines:
         click.echo(line)
 
@@ -189,17 +189,35 @@ def cancel(*, broadcast_id: int) -> None:
 def resend_unknown(*, broadcast_id: int) -> None:
     """Send again where it is unknown whether the message arrived. Some users get it twice."""
     from ballast.cli import broadcast_actions as command
-    from ballast.texts import ngettext
 
     count = command.resend_unknown(_orders()[0], broadcast_id)
-    people = ngettext("{count} person", "{count} people", count)
-    click.echo(f"broadcast {broadcast_id} is sent once more to {people}")
+    click.echo(
+        ngettext(
+            "broadcast {number} is sent once more to {count} person",
+            "broadcast {number} is sent once more to {count} people",
+            count,
+            number=str(broadcast_id),
+        )
+    )
+
+
+def _expected_one(given: list[str]) -> str:
+    """given -- options that say what is sent, by the names of their parameters; not one of them."""
+    if not given:
+        return gettext("expected one of --text, --text-file and --copy; got none of them")
+    options = [f"--{name.replace('_', '-')}" for name in given]
+    return gettext(
+        "expected one of --text, --text-file and --copy; got {options} and {last}",
+        options=", ".join(options[:-1]),
+        last=options[-1],
+    )
 
 
 def _change(action: str, broadcast_id: int) -> None:
     from ballast.cli import broadcast_actions as command
 
-    click.echo(f"broadcast {broadcast_id} is {command.change(_orders()[0], action, broadcast_id)}")
+    status = command.change(_orders()[0], action, broadcast_id)
+    click.echo(gettext("broadcast {number} is {status}", number=str(broadcast_id), status=gettext(status)))
 
 
 def _orders() -> tuple[BroadcastService, Settings]:
@@ -273,7 +291,9 @@ def _content(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise JobInvalid(f"{path}: expected a text to read, got {error}") from None
+        raise JobInvalid(
+            gettext("{path}: expected a text to read, got {error}", path=path, error=error)
+        ) from None
 
 
 def _ids_in(text: str) -> list[int]:
@@ -282,5 +302,9 @@ def _ids_in(text: str) -> list[int]:
     words = text.split()
     wrong = next((word for word in words if not word.isdecimal()), None)
     if wrong is not None:
-        raise JobInvalid(f"--ids-file: expected Telegram ids between white space, got {wrong[:60]!r}")
+        raise JobInvalid(
+            gettext(
+                "--ids-file: expected Telegram ids between white space, got {text}", text=repr(wrong[:60])
+            )
+        )
     return [int(word) for word in words]

@@ -8,12 +8,14 @@ import time
 import uuid
 from datetime import UTC, datetime
 
-from ballast.broadcasts import confirmation
 from ballast.broadcasts.audience import A, B, payload_of
-from ballast.broadcasts.progress import Meter, line
+from ballast.broadcasts.progress import Meter
 from ballast.broadcasts.service import BroadcastService
 from ballast.builtin.broadcasts import StartBroadcast
+from ballast.cli.broadcast_confirmation import confirmed
+from ballast.cli.broadcast_progress import line
 from ballast.queueing.kinds import JOB_TYPES
+from ballast.texts import gettext, ngettext
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE, AdminAction
 from dbcore.breaker.override import user_here
@@ -45,12 +47,12 @@ def start(
     yes -- it was agreed to already: nobody is asked. try_on -- an admin who gets it first.
     """
     if job.kind not in JOB_TYPES:
-        raise BroadcastRefused("an app of BALLAST_APPS switched StartBroadcast off")
+        raise BroadcastRefused(gettext("an app of BALLAST_APPS switched StartBroadcast off"))
     key = f"operator-{key or uuid.uuid4().hex}"
     if broadcasts.find_by_key(orders.engine, key) is None:
         if try_on is not None:
             _try(orders, settings, job, f"{key}-try", try_on)
-        job = confirmation.confirmed(job, orders.engine, settings, yes=yes)
+        job = confirmed(job, orders.engine, settings, yes=yes)
     broadcast_id = orders.start(job, key).id
     action = AdminAction(
         f"broadcast.start {key}", user_here(), "broadcast.start", str(broadcast_id), time.time()
@@ -62,29 +64,32 @@ def start(
 def _try(orders: BroadcastService, settings: Settings, job: StartBroadcast, key: str, admin: int) -> None:
     """By a draft of its own, which nobody else gets."""
     if admin not in settings.admin_ids:
-        raise BroadcastRefused("a test goes to one of ADMIN_IDS")
+        raise BroadcastRefused(gettext("a test goes to one of ADMIN_IDS"))
     draft = broadcasts.create(orders.engine, key=key, actor=user_here(), draft=True, **job.kept())
     orders.lanes.try_out(draft.id, admin, key)
     admin_actions.record(orders.engine, action_here("broadcast.test", f"{draft.id} {admin}"), DONE)
-    print(f"{admin} gets it in a moment, by draft {draft.id}")
+    print(gettext("{admin} gets it in a moment, by draft {draft}", admin=str(admin), draft=str(draft.id)))
 
 
 def compared(engine: GuardedEngine, broadcast_id: int) -> list[str]:
     """A line for each text. Raises BroadcastRefused."""
     broadcast = broadcasts.require_progress(engine, broadcast_id)
     if "other" not in broadcast.payload:
-        raise BroadcastRefused(f"broadcast {broadcast_id} has one text")
+        raise BroadcastRefused(gettext("broadcast {number} has one text", number=str(broadcast_id)))
     deliveries.require_kept(engine, broadcast, datetime.now(UTC))
     counts = deliveries.count_variants(engine, broadcast_id)
     return [_variant(broadcast, name, counts.get(name, {})) for name in (A, B)]
 
 
 def _variant(broadcast: Progress, name: str, counts: dict[str, int]) -> str:
-    states = ", ".join(
-        f"{state} {counts.get(state, 0):,}" for state in ("sent", "blocked", "failed", "unknown")
-    )
     text = one_line(payload_of(broadcast.payload, name)["text"], 30)
-    return f"{name}  {text:<30}  {sum(counts.values()):,} people: {states}"
+    came = ngettext(
+        "{count} person: sent {sent}, blocked {blocked}, failed {failed}, unknown {unknown}",
+        "{count} people: sent {sent}, blocked {blocked}, failed {failed}, unknown {unknown}",
+        sum(counts.values()),
+        **{state: counts.get(state, 0) for state in ("sent", "blocked", "failed", "unknown")},
+    )
+    return f"{name}  {text:<30}  {came}"
 
 
 def change(orders: BroadcastService, action: str, broadcast_id: int) -> str:
@@ -116,7 +121,7 @@ def action_here(action: str, target: str) -> AdminAction:
 
 def _what(broadcast: Progress) -> str:
     text = broadcast.payload.get("text")
-    return (one_line(text, 30) if text else "a copied message").ljust(30)
+    return (one_line(text, 30) if text else gettext("a copied message")).ljust(30)
 
 
 def watch(engine: GuardedEngine, broadcast_id: int) -> None:
@@ -133,7 +138,7 @@ def watch(engine: GuardedEngine, broadcast_id: int) -> None:
                 over = broadcast.status is not BroadcastStatus.SENDING
             except DatabaseAway:
                 shown, over = (
-                    "the database does not answer; the broadcast goes on by itself when it does",
+                    gettext("the database does not answer; the broadcast goes on by itself when it does"),
                     False,
                 )
             if on_terminal:
@@ -147,7 +152,8 @@ def watch(engine: GuardedEngine, broadcast_id: int) -> None:
                 return
             time.sleep(LOOK_EVERY_SECONDS)
     except KeyboardInterrupt:
-        print(f"\nit goes on; `python -m workers broadcast show {broadcast_id} --watch` looks again")
+        look = f"`python -m workers broadcast show {broadcast_id} --watch`"
+        print("\n" + gettext("it goes on; {command} looks again", command=look))
 
 
 def _in_one_line(shown: str) -> str:

@@ -1,4 +1,6 @@
-"""What all commands have in common: `--json`, many values after one option, and failures told in one line."""
+"""What all commands have in common: the reader's language, `--json`, many values after one option, and failures told in
+one line.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ballast.cli.language import said_help, said_parameter, spoken_here
 from ballast.process.garbage import put_off_collection
+from ballast.texts import ENGLISH, gettext, said, speaking, spoken
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
@@ -28,7 +32,48 @@ TIMES = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class Command(click.Command):
+class _Speaking(click.Command):
+    """What it says is in the language of whoever runs it, and so is its help, which is written in English."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._params_in: dict[str, list[click.Parameter]] = {}
+        super().__init__(*args, **kwargs)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        with spoken_here():
+            return super().main(*args, **kwargs)
+
+    @property
+    def help(self) -> str | None:
+        return said_help(self._help) if self._help else self._help
+
+    @help.setter
+    def help(self, english: str | None) -> None:
+        self._help = english
+
+    @property
+    def deprecated(self) -> bool | str:
+        return gettext(self._deprecated) if isinstance(self._deprecated, str) else self._deprecated
+
+    @deprecated.setter
+    def deprecated(self, english: bool | str) -> None:
+        self._deprecated = english
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        with speaking(ENGLISH):  # click makes it once, and get_params says it in each language
+            return super().get_help_option(ctx)
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """The same ones each time: click compares them."""
+        params = super().get_params(ctx)
+        if spoken() == ENGLISH:
+            return params
+        if spoken() not in self._params_in:
+            self._params_in[spoken()] = [said_parameter(each) for each in params]
+        return self._params_in[spoken()]
+
+
+class Command(_Speaking):
     """An option that may be given more than once takes several values at once too: `--ids 1 2 3`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -57,7 +102,17 @@ class Command(click.Command):
             return super().invoke(ctx)
 
 
-class Group(click.Group):
+class Process(Command):
+    """Becomes a process of Ballast, which speaks to each reader in their language, and in English to nobody in
+    particular.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with speaking(ENGLISH):
+            return super().invoke(ctx)
+
+
+class Group(_Speaking, click.Group):
     command_class = Command
     group_class = type  # its groups are of this class as well
 
@@ -80,7 +135,12 @@ def require_extra(extra: str, *modules: str) -> None:
     """Say what to install if a module is missing."""
     if any(find_spec(module) is None for module in modules):
         ctx = click.get_current_context()
-        click.echo(f"ballast: {ctx.info_name} needs more packages: pip install 'ballast[{extra}]'", err=True)
+        needs = gettext(
+            "{command} needs more packages: {install}",
+            command=ctx.info_name,
+            install=f"pip install 'ballast[{extra}]'",
+        )
+        click.echo(f"ballast: {needs}", err=True)
         ctx.exit(IMPOSSIBLE)
 
 
@@ -99,16 +159,18 @@ def open_database() -> tuple[GuardedEngine, Settings]:
     import logging
 
     from ballast.process.logs import configure_logging
+    from ballast.texts.folder import use_texts_folder
     from dbcore.guard.engine import GuardedEngine
     from dbcore.settings import load_settings
 
     configure_logging()
     logging.getLogger().setLevel(logging.ERROR)
     settings = load_settings()
+    use_texts_folder(settings)
     return GuardedEngine(settings), settings
 
 
-def require_agreement(lines: Sequence[str], question: str, done: str, *, yes: bool) -> None:
+def require_agreement(lines: Sequence[str], question: str, *, yes: bool) -> None:
     """Show what is going to happen, and ask. yes -- it was agreed to already. Raises NotDone without an agreement."""
     from ballast.people.doing import NotDone
 
@@ -118,10 +180,13 @@ def require_agreement(lines: Sequence[str], question: str, done: str, *, yes: bo
         return
     if not sys.stdin.isatty():
         raise NotDone(
-            f"nothing was {done}: there is no terminal to ask at. Add --yes to do it without a question"
+            gettext(
+                "nothing was done: there is no terminal to ask at. Add {option} to do it without a question",
+                option="--yes",
+            )
         )
     if not click.confirm(question, default=False):
-        raise NotDone(f"nothing was {done}")
+        raise NotDone(gettext("nothing was done"))
 
 
 def say_if_none(found: Sized, words: str) -> None:
@@ -166,10 +231,12 @@ def _failures_told(ctx: click.Context) -> Iterator[None]:
 def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
     """The line, and the exit status. None for what is nothing of the kind."""
     from dbcore.collisions import Refused
+    from dbcore.sentences import Explained
     from dbcore.settings import SettingsError
 
+    reason = said(error) if isinstance(error, Explained) else str(error)
     if isinstance(error, SettingsError | Refused):
-        return str(error), IMPOSSIBLE
+        return reason, IMPOSSIBLE
 
     from redis import RedisError
     from sqlalchemy.exc import SQLAlchemyError
@@ -202,33 +269,45 @@ def _told(error: Exception, ctx: click.Context) -> tuple[str, int] | None:
             | MoveFailed()
             | ReconciliationRefused()
         ):
-            return f"ballast: {error}", REFUSED
+            return f"ballast: {reason}", REFUSED
         case DatabaseAway():
-            return f"{name}: the database does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE
+            failed = gettext("the database does not answer ({error})", error=reason)
+            return f"{name}: {_perhaps_ordered(failed, ctx)}", IMPOSSIBLE
         case RedisError():
-            return f"{name}: Redis does not answer ({error}){_what_stands(ctx)}", IMPOSSIBLE
+            failed = gettext("Redis does not answer ({error})", error=reason)
+            return f"{name}: {_perhaps_ordered(failed, ctx)}", IMPOSSIBLE
         case BookUnreadable():
-            return f"{name}: {error}; what was read is kept", IMPOSSIBLE
+            kept = gettext("{error}; what was read is kept", error=reason)
+            return f"{name}: {kept}", IMPOSSIBLE
         case StateUnreadable():
-            return (
-                f"{name}: Redis holds a state that this release cannot read ({error}). Use the release that wrote it, "
-                f"or replace the state: {name} auto"
-            ), IMPOSSIBLE
+            unreadable = gettext(
+                "Redis holds a state that this release cannot read ({error}). Use the release that wrote it, or "
+                "replace the state: {command}",
+                error=reason,
+                command=f"{name} auto",
+            )
+            return f"{name}: {unreadable}", IMPOSSIBLE
         case SQLAlchemyError():
             return f"{name}: {_in_one_line(error)}", IMPOSSIBLE
     return None
 
 
-def _what_stands(ctx: click.Context) -> str:
+def _perhaps_ordered(failed: str, ctx: click.Context) -> str:
     """A broadcast's change is in the database before its jobs are in Redis: it stands if only these are missing."""
     group = ctx.parent.info_name if ctx.parent is not None else None
-    if group == "broadcast" and ctx.info_name not in {"list", "show"}:
-        return "; what was ordered may stand all the same: look at `broadcast list` before you order it again"
-    return ""
+    if group != "broadcast" or ctx.info_name in {"list", "show"}:
+        return failed
+    return gettext(
+        "{failure}; what was ordered may stand all the same: look at {command} before you order it again",
+        failure=failed,
+        command="`broadcast list`",
+    )
 
 
 def _in_one_line(error: Exception) -> str:
     """The driver's words. SQLAlchemy's add the statement and a link, and neither helps whoever typed the command."""
     cause = getattr(error, "orig", None) or error
     line = " ".join(str(cause).split())
-    return f"{line} (is the schema migrated?)" if getattr(cause, "pgcode", None) == "42P01" else line
+    if getattr(cause, "pgcode", None) == "42P01":
+        return gettext("{error} (is the schema migrated?)", error=line)
+    return line

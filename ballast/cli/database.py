@@ -10,6 +10,7 @@ import click
 
 from ballast.cli.backups import back_up_before_migration
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
+from ballast.texts import gettext
 
 if TYPE_CHECKING:
     from ballast.app import App
@@ -55,9 +56,9 @@ def migrate(*, take_over: bool, move_from: str | None, no_backup: bool, as_json:
     if as_json:
         print_json({"revision": revision, **({"apps": revisions} if revisions else {})})
         return
-    click.echo(f"The schema is at revision {revision}.")
+    click.echo(gettext("The schema is at revision {revision}.", revision=revision))
     for name, of_app in revisions.items():
-        click.echo(f"The tables of {name} are at revision {of_app}.")
+        click.echo(gettext("The tables of {app} are at revision {revision}.", app=name, revision=of_app))
 
 
 def migrations_of(apps: Iterable[App]) -> dict[str, AppMigrations]:
@@ -82,8 +83,8 @@ def audit(ctx: click.Context, *, full: bool, as_json: bool) -> None:
     chain of seals is followed, and what is new is read. The workers read sealed rows again, a seal at a time.
     """
     from ballast.apps.discovery import installed
+    from ballast.cli.audit_text import report
     from ballast.operators.auditing import audit_with_apps
-    from dbcore.ledger.audit import report
     from dbcore.settings import load_settings
 
     apps = installed().apps
@@ -103,6 +104,7 @@ def audit(ctx: click.Context, *, full: bool, as_json: bool) -> None:
 def status(*, as_json: bool) -> None:
     """Show the database's version, revision, tables, connections, size and latency."""
     from ballast.apps.discovery import installed
+    from ballast.cli import status_text
     from dbcore.settings import load_settings
     from dbcore.status import status as read_status
 
@@ -112,7 +114,7 @@ def status(*, as_json: bool) -> None:
     if as_json:
         print_json(asdict(found))
     else:
-        click.echo(str(found))
+        click.echo(status_text.described(found))
 
 
 @click.command(cls=Command)
@@ -126,6 +128,7 @@ def breaker(*, word: str | None, as_json: bool) -> None:
     close  let all calls through, whatever happens
     auto   open and close by how the calls go (normal)
     """
+    from ballast.cli import breaker_text
     from dbcore.breaker import override
     from dbcore.redis_client import connect_redis
     from dbcore.settings import Settings, load_options
@@ -137,4 +140,4 @@ def breaker(*, word: str | None, as_json: bool) -> None:
         if as_json:
             print_json(override.described(client))
         else:
-            click.echo(override.describe(client))
+            click.echo(breaker_text.described(client))

@@ -9,6 +9,7 @@ import click
 
 from ballast.cli.acts import act_of, key_option, yes_option
 from ballast.cli.commands import REFUSED, Command, Group, open_database, require_agreement
+from ballast.texts import gettext, said
 
 if TYPE_CHECKING:
     from dbcore.currencies import Currency
@@ -32,14 +33,15 @@ def show() -> None:
     for each in exchanges.rates(engine):
         at = _OFF if each.rate is None else f"{each.rate} {each.got}"
         set_at = each.set_at.astimezone().isoformat(timespec="seconds")
-        click.echo(f"1 {each.given} = {at}  by {each.actor} at {set_at}")
+        by = gettext("by {actor} at {time}", actor=each.actor, time=set_at)
+        click.echo(f"1 {each.given} = {at}  {by}")
     for account in exchanges.accounts(engine):
         each_in = settings.in_currency(account.currency)
         has, least = (
             format_amount(minor, each_in.currency_exponent, each_in.currency)
             for minor in (account.balance, account.floor)
         )
-        click.echo(f"exchange: {has}, not below {least}")
+        click.echo(gettext("{account}: {has}, not below {least}", account="exchange", has=has, least=least))
 
 
 @exchange.command(cls=Command)
@@ -58,14 +60,14 @@ def rate(*, given: str, got: str, rate: str, reason: str, key: str | None, yes: 
     engine, settings = open_database()
     pair = _known(given, settings), _known(got, settings)
     units = _units(rate)
-    at = "not exchanged any more" if units is None else f"{units} {pair[1].code}"
-    require_agreement([f"1 {pair[0].code} = {at}"], "Set it?", "changed", yes=yes)
+    at = gettext("not exchanged any more") if units is None else f"{units} {pair[1].code}"
+    require_agreement([f"1 {pair[0].code} = {at}"], gettext("Set it?"), yes=yes)
     action = act_of(reason, key).logged_as("exchange.rate", f"{pair[0].code} {pair[1].code}")
     try:
         done = exchanges.set_rate(engine, action, given=pair[0], got=pair[1], rate=units)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    click.echo("done" if done else "done before")
+    click.echo(gettext("done") if done else gettext("done before"))
 
 
 @exchange.command(cls=Command)
@@ -89,18 +91,21 @@ def floor(ctx: click.Context, *, amount: str, reason: str, key: str | None) -> N
             money = parse_money(amount, settings.known_currencies)
             minor, currency = money.minor, money.currency.code
     except AmountError as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(said(error)) from error
     action = act_of(reason, key).logged_as("exchange.floor", currency)
     if not exchanges.set_floor(engine, action, currency=currency, floor=-minor):
-        click.echo("ballast: nothing was changed: the account is below that now", err=True)
+        refused = gettext("nothing was changed: the account is below that now")
+        click.echo(f"ballast: {refused}", err=True)
         ctx.exit(REFUSED)
-    click.echo("done")
+    click.echo(gettext("done"))
 
 
 def _known(word: str, settings: Settings) -> Currency:
     found = settings.known_currencies.meant_by(word)
     if found is None:
-        raise click.UsageError(f"expected one of {settings.known_currencies}, got {word!r}")
+        raise click.UsageError(
+            gettext("expected one of {words}, got {got}", words=settings.known_currencies, got=repr(word))
+        )
     return found
 
 
@@ -110,4 +115,6 @@ def _units(text: str) -> Decimal | None:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise click.UsageError(f"expected a rate such as 1.10, or off, got {text!r}") from None
+        raise click.UsageError(
+            gettext("expected a rate such as 1.10, or {off}, got {got}", off=_OFF, got=repr(text))
+        ) from None

@@ -8,6 +8,8 @@ import click
 from click.core import ParameterSource
 
 from ballast.cli.commands import REFUSED, Command
+from ballast.texts import gettext, ngettext, said
+from ballast.texts.steps import step
 
 
 @click.command(cls=Command)
@@ -42,9 +44,9 @@ def export(
     """
     given = {name for name in ctx.params if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     if verify and given - {"folder", "verify"}:
-        raise click.UsageError("--verify goes only with FOLDER")
+        raise click.UsageError(gettext("--verify goes only with FOLDER"))
     if person is not None and given - {"folder", "person"}:
-        raise click.UsageError("--person goes only with FOLDER")
+        raise click.UsageError(gettext("--person goes only with FOLDER"))
     if verify:
         _verify(ctx, folder)
     elif person is not None:
@@ -58,13 +60,24 @@ def _verify(ctx: click.Context, folder: Path) -> None:
 
     manifest, wrong = verify(folder)
     for line in wrong:
-        click.echo(line)
+        click.echo(said(line))
     if wrong:
-        click.echo(f"{folder} is not what was exported at {manifest.exported_at}")
+        differs = gettext(
+            "{folder} is not what was exported at {time}", folder=folder, time=manifest.exported_at
+        )
+        click.echo(differs)
         ctx.exit(REFUSED)
     rows = sum(file.rows for file in manifest.files.values())
-    click.echo(f"verified  {len(manifest.files)} files, {rows:,} rows, exported at {manifest.exported_at}")
-    click.echo(f"manifest  SHA-256 {sha256_of(folder / 'manifest.json')}")
+    files = ngettext("{count} file", "{count} files", len(manifest.files))
+    counted = ngettext("{count} row", "{count} rows", rows)
+    time = manifest.exported_at
+    exported = gettext("{files}, {rows}, exported at {time}", files=files, rows=counted, time=time)
+    click.echo(step("verified", exported))
+    click.echo(_checksum(sha256_of(folder / "manifest.json")))
+
+
+def _checksum(of_manifest: str) -> str:
+    return step("manifest", f"SHA-256 {of_manifest}")
 
 
 def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
@@ -79,7 +92,8 @@ def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
 
     def wrote(name: str, file: ManifestFile) -> None:
         sums = "".join(f", {total} {currency}" for currency, total in file.sums.items())
-        click.echo(f"{name:<26} {file.rows:>11,} rows{sums}")
+        rows = ngettext("{number} row", "{number} rows", file.rows, number=f"{file.rows:>11,}")
+        click.echo(f"{name:<26} {rows}{sums}")
 
     export(
         load_settings(),
@@ -89,7 +103,7 @@ def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
         program=ballast.__version__,
         wrote=wrote,
     )
-    click.echo(f"manifest  SHA-256 {sha256_of(folder / 'manifest.json')}")
+    click.echo(_checksum(sha256_of(folder / "manifest.json")))
 
 
 def _export_person(person: str, path: Path) -> None:
@@ -107,7 +121,7 @@ def _export_person(person: str, path: Path) -> None:
     try:
         ref = UserRef.parse(person)
     except UserRefError as error:
-        raise ExportRefused(f"--person: {error}") from None
+        raise ExportRefused(f"--person: {said(error)}") from None
     with connect_redis(settings) as client:
         path, counts = export_person(
             settings,
@@ -118,4 +132,4 @@ def _export_person(person: str, path: Path) -> None:
         )
     for name, count in counts.items():
         click.echo(f"{name:<30} {count:>9,}")
-    click.echo(f"written   {path}")
+    click.echo(step("written", str(path)))

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 import click
 
 from ballast.apps.discovery import installed
+from ballast.cli.audit_text import report
 from ballast.operators.auditing import audit_with_apps
+from ballast.texts import gettext, ngettext, pgettext, said
+from ballast.texts.columns import left
+from ballast.texts.formats import number
 from dbcore.guard.engine import GuardedEngine
 from dbcore.importing import reading
 from dbcore.importing.batches import MOVEMENTS_MAX, PEOPLE_MAX
@@ -20,8 +24,8 @@ from dbcore.importing.reading import Columns, Rules
 from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool, Totals
 from dbcore.importing.undoing import Undoer
-from dbcore.ledger.audit import report
 from dbcore.money import format_amount
+from dbcore.sentences import Sentence
 from dbcore.settings import Settings
 from dbcore.text import one_line
 
@@ -62,10 +66,10 @@ def run_import(engine: GuardedEngine, settings: Settings, options: ImportOptions
         invalid, columns = _read(options, spool)
         refused = bool(invalid) and not options.skip_invalid
         if refused and not options.dry:
-            click.echo("Nothing was imported: correct these lines or use --skip-invalid")
+            click.echo(gettext("Nothing was imported: correct these lines or use --skip-invalid"))
             return False
         if not invalid and spool.totals().people == 0:
-            click.echo("no people in the source")
+            click.echo(gettext("no people in the source"))
             return False
         sources = find_sources(engine, options.source)
         mistyped = _mistyped(options, columns, sources)
@@ -73,9 +77,9 @@ def run_import(engine: GuardedEngine, settings: Settings, options: ImportOptions
             raise SourceError(mistyped)
         agrees = _book(engine, options, spool, columns, sources)
     if refused:
-        click.echo("Nothing would be imported: correct these lines or use --skip-invalid")
+        click.echo(gettext("Nothing would be imported: correct these lines or use --skip-invalid"))
     if mistyped is not None:
-        click.echo(f"Nothing would be imported: {mistyped}")
+        click.echo(gettext("Nothing would be imported: {reason}", reason=mistyped))
     return (options.dry or _audit(settings)) and agrees and not invalid and mistyped is None
 
 
@@ -84,9 +88,11 @@ def _mistyped(options: ImportOptions, columns: Columns, sources: Sources) -> str
     if not columns.has_balances or options.new_source or sources.is_known or not sources.others:
         return None
     known = ", ".join(sources.others[:SOURCES_SHOWN])
-    return (
-        f"--source: nothing is booked for {options.source}, but for {known}. Use the name of the run before, or "
-        "--new-source if these balances are to be added"
+    return gettext(
+        "--source: nothing is booked for {source}, but for {known}. Use the name of the run before, or --new-source "
+        "if these balances are to be added",
+        source=options.source,
+        known=known,
     )
 
 
@@ -99,33 +105,50 @@ def undo(engine: GuardedEngine, settings: Settings, source: str, *, dry: bool) -
     undoer = Undoer(engine, source, dry=dry)
     found = transfers = people = amount = 0
     spent = _Lines()
-    with _progress("Looking up" if dry else "Undoing", undoer.last) as advance:
+    with _progress(gettext("Looking up") if dry else gettext("Undoing"), undoer.last) as advance:
         for position, of_source, batch in undoer.run():
             found += of_source
             for undone in batch:
                 if undone.refused is not None:
-                    spent.add(
-                        f"{undone.telegram_id}: {money(undone.amount)} cannot be booked ({undone.refused}); "
-                        f"the balance is {money(undone.balance)}"
+                    refused = gettext(
+                        "{person}: {amount} cannot be booked ({reason}); the balance is {balance}",
+                        person=str(undone.telegram_id),
+                        amount=money(undone.amount),
+                        reason=undone.refused,
+                        balance=money(undone.balance),
                     )
+                    spent.add(refused)
                     continue
                 people += 1
                 transfers += undone.transfers
                 amount += undone.amount
             advance(position)
     if found == 0:
-        click.echo(f"There is no transfer of the source {source}.")
+        click.echo(gettext("There is no transfer of the source {source}.", source=source))
         return False
     spent.end()
-    click.echo(
-        f"{'to reverse' if dry else 'reversed'}  {_count(transfers, 'transfer')} of "
-        f"{_count(people, 'person', 'people')}, {money(amount)} in total"
+    label = pgettext("import", "to reverse") if dry else pgettext("import", "reversed")
+    reversed_ = gettext(
+        "{transfers} of {people}, {amount} in total",
+        transfers=_transfers(transfers),
+        people=_people(people),
+        amount=money(amount),
     )
+    click.echo(f"{label}  {reversed_}")
     return (dry or _audit(settings)) and spent.count == 0
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def _transfers(count: int) -> str:
+    return ngettext("{count} transfer", "{count} transfers", count)
+
+
+def _people(count: int) -> str:
+    return ngettext("{count} person", "{count} people", count)
+
+
+def _row(label: str, words: str) -> str:
+    """label -- of the first column; nothing goes on with the row before."""
+    return f"{left(label, 8)} {words}"
 
 
 class _Lines:
@@ -134,14 +157,14 @@ class _Lines:
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, line: str) -> None:
+    def add(self, line: Sentence | str) -> None:
         self.count += 1
         if self.count <= SHOWN_MAX:
-            click.echo(line)
+            click.echo(said(line))
 
     def end(self) -> None:
         if self.count > SHOWN_MAX:
-            click.echo(f"and {self.count - SHOWN_MAX:,} more")
+            click.echo(gettext("and {count} more", count=self.count - SHOWN_MAX))
 
 
 @contextmanager
@@ -162,7 +185,7 @@ def _read(options: ImportOptions, spool: Spool) -> tuple[int, Columns]:
     invalid = _Lines()
     with (
         open_source(options.where, options.query) as people,
-        _progress("Reading people", people.size) as advance,
+        _progress(gettext("Reading people"), people.size) as advance,
     ):
         columns = reading.read_people(people, options.rules, spool, invalid.add, advance)
     has_history = options.history is not None or options.history_query is not None
@@ -170,12 +193,14 @@ def _read(options: ImportOptions, spool: Spool) -> tuple[int, Columns]:
         raise reading.missing_id(options.rules)
     if has_history and not columns.has_balances:
         raise SourceError(
-            "a history needs a column balance of the people, which it leads to. Name yours by --map balance=YOURS"
+            gettext(
+                "a history needs a column balance of the people, which it leads to. Name yours by --map balance=YOURS"
+            )
         )
     if has_history:
         with (
             open_source(options.history or options.where, options.history_query) as movements,
-            _progress("Reading history", movements.size) as advance,
+            _progress(gettext("Reading history"), movements.size) as advance,
         ):
             reading.read_history(movements, options.rules, spool, invalid.add, advance, people=columns)
     invalid.end()
@@ -223,7 +248,8 @@ def _book(
         earlier=sources.is_first,
     )
     total, differences, done = _Sum(), _Lines(), 0
-    with _progress("Looking up" if options.dry else "Booking", totals.people) as advance:
+    label = gettext("Looking up") if options.dry else gettext("Booking")
+    with _progress(label, totals.people) as advance:
         for people, movements in spool.batches(PEOPLE_MAX, MOVEMENTS_MAX):
             for found in booker.book(people, movements):
                 total.add(found)
@@ -232,56 +258,98 @@ def _book(
             done += len(people)
             advance(done)
     differences.end()
-    money, dry = options.rules.money, options.dry
-    click.echo(f"people   {totals.people:,} ({total.new:,} {'would be ' if dry else ''}new)")
-    if shared:
-        click.echo(
-            f"         {shared:,} without their username, which the source gives to more than one person"
-        )
-    if totals.owed:
-        owing = f"{_count(totals.negative, 'person owes', 'people owe')} {money(totals.owed)}"
-        click.echo(f"         {owing}; {'would be ' if dry else ''}imported with 0")
-    if columns.ignored:
-        click.echo(f"ignored  {one_line(', '.join(columns.ignored), IGNORED_LENGTH_MAX)}")
+    _say_people(options, columns, totals, new=total.new, shared=shared)
     if not columns.has_balances:
-        click.echo("balances none in the source")
+        click.echo(_row(pgettext("import", "balances"), gettext("none in the source")))
         return True
-    click.echo(
-        f"{'to book ' if dry else 'booked  '} {_count(total.transfers, 'transfer')} "
-        f"({_count(total.openings, 'opening balance')}), {money(total.booked)} in total"
+    booked = gettext(
+        "{transfers} ({openings}), {amount} in total",
+        transfers=_transfers(total.transfers),
+        openings=ngettext("{count} opening balance", "{count} opening balances", total.openings),
+        amount=options.rules.money(total.booked),
     )
+    label = pgettext("import", "to book") if options.dry else pgettext("import", "booked")
+    click.echo(_row(label, booked))
     return _compare(engine, options, totals, total)
 
 
+def _say_people(options: ImportOptions, columns: Columns, totals: Totals, *, new: int, shared: int) -> None:
+    """new -- of them, how many have no account. shared -- how many share their username with somebody."""
+    people, dry = number(totals.people), options.dry
+    if dry:
+        counted = gettext("{people} ({new} would be new)", people=people, new=new)
+    else:
+        counted = gettext("{people} ({new} new)", people=people, new=new)
+    click.echo(_row(pgettext("import", "people"), counted))
+    if shared:
+        without = gettext(
+            "{count} without their username, which the source gives to more than one person", count=shared
+        )
+        click.echo(_row("", without))
+    if totals.owed:
+        owing = ngettext(
+            "{count} person owes {amount}",
+            "{count} people owe {amount}",
+            totals.negative,
+            amount=options.rules.money(totals.owed),
+        )
+        if dry:
+            as_zero = gettext("{owing}; would be imported with 0", owing=owing)
+        else:
+            as_zero = gettext("{owing}; imported with 0", owing=owing)
+        click.echo(_row("", as_zero))
+    if columns.ignored:
+        names = one_line(", ".join(columns.ignored), IGNORED_LENGTH_MAX)
+        click.echo(_row(pgettext("import", "ignored"), names))
+
+
 def _difference(found: Booked, rules: Rules) -> str:
-    line = (
-        f"{found.telegram_id}: {rules.money(found.wanted or 0)} in the source, {rules.money(found.after)} booked: "
-        f"{rules.difference(found.difference)}"
+    line = gettext(
+        "{person}: {wanted} in the source, {booked} booked: {difference}",
+        person=str(found.telegram_id),
+        wanted=rules.money(found.wanted or 0),
+        booked=rules.money(found.after),
+        difference=rules.difference(found.difference),
     )
-    return line if found.refused is None else f"{line}; cannot be booked ({found.refused})"
+    if found.refused is None:
+        return line
+    return gettext("{difference}; cannot be booked ({reason})", difference=line, reason=found.refused)
 
 
 def _compare(engine: GuardedEngine, options: ImportOptions, totals: Totals, total: _Sum) -> bool:
     """The sums of the source and of the ledger, which is asked once more."""
     money = options.rules.money
     ledger = total.after if options.dry else ledger_sum(engine, options.source) + total.earlier
-    click.echo(f"source   {money(totals.balance)}")
-    click.echo(f"ledger   {money(ledger)}")
+    click.echo(_row(pgettext("import", "source"), money(totals.balance)))
+    click.echo(_row(pgettext("import", "ledger"), money(ledger)))
     if total.earlier:
-        click.echo(f"         {money(total.earlier)} of it booked before under keys such as opening:12345")
+        before = gettext(
+            "{amount} of it booked before under keys such as {key}",
+            amount=money(total.earlier),
+            key="opening:12345",
+        )
+        click.echo(_row("", before))
     if ledger != total.after:
-        click.echo(f"         {money(ledger - total.after)} of it for people who are not in the source")
-    if total.different:
-        hint = "" if options.settle or total.different == total.refused else "; --settle books them"
-        click.echo(f"differences  {_count(total.different, 'person', 'people')}{hint}")
-        return False
-    click.echo("differences  none")
-    return True
+        others = gettext(
+            "{amount} of it for people who are not in the source", amount=money(ledger - total.after)
+        )
+        click.echo(_row("", others))
+    differences = pgettext("import", "differences")
+    click.echo(f"{differences}  {_differing(options, total)}")
+    return total.different == 0
+
+
+def _differing(options: ImportOptions, total: _Sum) -> str:
+    if not total.different:
+        return pgettext("import", "none")
+    if options.settle or total.different == total.refused:
+        return _people(total.different)
+    return gettext("{people}; {option} books them", people=_people(total.different), option="--settle")
 
 
 def _audit(settings: Settings) -> bool:
     findings = audit_with_apps(settings, installed().apps, full=True)
     passes = all(finding.ok for finding in findings)
     lines = report(findings)
-    click.echo(f"audit    {lines.splitlines()[-1]}" if passes else lines)
+    click.echo(_row(pgettext("import", "audit"), lines.splitlines()[-1]) if passes else lines)
     return passes

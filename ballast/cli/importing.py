@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from ballast.cli.commands import REFUSED, Command, open_database
+from ballast.texts import gettext
 
 
 @click.command("import", cls=Command)
@@ -78,13 +79,15 @@ def import_(
     Exit status: 0 if the ledger agrees with the source, 1 if it does not or a line is invalid.
     """
     if undo and _given(ctx) - {"source", "undo", "dry_run"}:
-        raise click.UsageError("--undo goes only with --source and --dry-run")
+        raise click.UsageError(gettext("--undo goes only with --source and --dry-run"))
     if not undo and where is None and query is None:
-        raise click.UsageError("expected SOURCE, or --query for the database of DATABASE_URL; got neither")
+        raise click.UsageError(
+            gettext("expected SOURCE, or --query for the database of DATABASE_URL; got neither")
+        )
     if history is not None and history_query is not None:
-        raise click.UsageError("expected one of --history and --history-query; got both")
+        raise click.UsageError(gettext("expected one of --history and --history-query; got both"))
     if history_query is not None and query is None:
-        raise click.UsageError("--history-query asks the same database as --query; got no --query")
+        raise click.UsageError(gettext("--history-query asks the same database as --query; got no --query"))
     mapped = _mapped(names)
     time_zone = _zone(zone)
 
@@ -133,7 +136,7 @@ def _mapped(names: tuple[str, ...]) -> dict[str, str | None]:
     for name in names:
         column, equals, theirs = name.partition("=")
         if not equals:
-            raise click.UsageError(f"--map: expected COLUMN=YOURS; got {name!r}")
+            raise click.UsageError(gettext("--map: expected COLUMN=YOURS; got {text}", text=repr(name)))
         mapped[column.strip()] = theirs.strip() or None
     return mapped
 
@@ -144,4 +147,6 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ValueError, OSError, ZoneInfoNotFoundError):
-        raise click.UsageError(f"--zone: expected a time zone such as Europe/Berlin; got {name!r}") from None
+        raise click.UsageError(
+            gettext("--zone: expected a time zone such as Europe/Berlin; got {text}", text=repr(name))
+        ) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -18,6 +18,8 @@ from ballast.cli.commands import (
     require_agreement,
     say_if_none,
 )
+from ballast.texts import gettext, gettext_noop, ngettext, said
+from ballast.texts.columns import left, right
 
 if TYPE_CHECKING:
     from dbcore.failed_operations import Filters
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
 
 LISTED_MAX = 100
 PROGRESS_EVERY = 100
+
+_STATES = {
+    "held_back": gettext_noop("held back"),
+    "queued": gettext_noop("queued"),
+    "running": gettext_noop("running"),
+    "behind": gettext_noop("waiting"),
+    "delayed": gettext_noop("delayed"),
+    "answering": gettext_noop("answering"),
+    "finished": gettext_noop("finished"),
+}
+"""Of a job, for people; in JSON the state itself."""
 
 _reference = click.argument("reference")
 _references = click.argument("references", nargs=-1, metavar="[REFERENCE]...")
@@ -71,7 +84,10 @@ def show(ctx: click.Context, *, reference: str) -> None:
     wanted = lookup.normal(reference)
     if wanted is None:
         raise JobInvalid(
-            f"expected a reference of eight letters and digits, such as 7F3KQ2MA; got {reference!r}"
+            gettext(
+                "expected a reference of eight letters and digits, such as 7F3KQ2MA; got {text}",
+                text=repr(reference),
+            )
         )
     engine, settings = open_database()
     client = connect_redis(settings)
@@ -84,14 +100,16 @@ def show(ctx: click.Context, *, reference: str) -> None:
         except FailedJobRefused:
             pass
         except DatabaseAway as away:
-            click.echo(
-                f"ballast: the database does not answer ({away}): failed jobs were not searched", err=True
+            unsearched = gettext(
+                "the database does not answer ({error}): failed jobs were not searched", error=str(away)
             )
+            click.echo(f"ballast: {unsearched}", err=True)
     if not answer:
-        click.echo(
-            f"ballast: no job has the reference {wanted}: none on record, finished since yesterday, or failed",
-            err=True,
+        nothing = gettext(
+            "no job has the reference {reference}: none on record, finished since yesterday, or failed",
+            reference=wanted,
         )
+        click.echo(f"ballast: {nothing}", err=True)
         ctx.exit(REFUSED)
     if "since" in answer:
         answer["since"] = iso_time(answer["since"])
@@ -120,14 +138,16 @@ def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
         names = ("reference", "created_at", "kind", "telegram_id", "error")
         print_json([{name: getattr(letter, name) for name in names} for letter in letters])
         return
-    say_if_none(letters, "No failed jobs.")
+    say_if_none(letters, gettext("No failed jobs."))
     for letter in letters:
         error = one_line(letter.error, 80)
         click.echo(f"{letter.reference}  {letter.created_at:%Y-%m-%d %H:%M}  {letter.kind:<22}  {error}")
     total = sum(counts.values())
     if total > len(letters):
-        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        click.echo(f"{len(letters)} of {total} are shown: {kinds}", err=True)
+        some = gettext(
+            "{shown} of {count} are shown: {kinds}", shown=len(letters), count=total, kinds=_by_kind(counts)
+        )
+        click.echo(some, err=True)
 
 
 @jobs.command()
@@ -146,15 +166,16 @@ def waiting(*, limit: int, as_json: bool) -> None:
     if as_json:
         print_json([job.as_json() for job in page.items])
         return
-    say_if_none(page.items, "No job waits.")
+    say_if_none(page.items, gettext("No job waits."))
     for job in page.items:
-        whose = "nobody" if job.telegram_id is None else job.telegram_id
-        waits = f"{job.state}, for {job.waits_for}" if job.waits_for else job.state
-        click.echo(
-            f"{job.reference}  {duration(job.age_seconds or 0):>12}  {job.kind or 'unknown':<22}  {whose}  {waits}"
-        )
+        whose = gettext("nobody") if job.telegram_id is None else job.telegram_id
+        waits = gettext(_STATES[job.state])
+        if job.waits_for:
+            waits = gettext("{state}, for {what}", state=waits, what=said(job.waits_for))
+        age, kind = right(duration(job.age_seconds or 0), 12), left(job.kind or gettext("unknown"), 22)
+        click.echo(f"{job.reference}  {age}  {kind}  {whose}  {waits}")
     if page.next_place is not None:
-        click.echo("More wait: --limit shows them.", err=True)
+        click.echo(gettext("More wait: --limit shows them."), err=True)
 
 
 @jobs.command()
@@ -179,7 +200,12 @@ def retry(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **wa
         order = action_here("dead_letter.retry", reference)
         failed_jobs.retry(engine, inbox, publisher, reference, order)
 
-    _each(ctx, engine, references, wanted, again, "retry", "queued again", yes)
+    words = _Words(
+        question=lambda count: ngettext("Retry {count}?", "Retry {count}?", count),
+        one=lambda reference: gettext("{reference} is queued again", reference=reference),
+        all=lambda count: ngettext("{count} queued again", "{count} queued again", count),
+    )
+    _each(ctx, engine, references, wanted, again, words, yes)
 
 
 @jobs.command()
@@ -197,7 +223,12 @@ def discard(ctx: click.Context, /, *, references: tuple[str, ...], yes: bool, **
     def close(reference: str) -> None:
         failed_jobs.discard(engine, reference, action_here("dead_letter.discard", reference))
 
-    _each(ctx, engine, references, wanted, close, "discard", "discarded", yes)
+    words = _Words(
+        question=lambda count: ngettext("Discard {count}?", "Discard {count}?", count),
+        one=lambda reference: gettext("{reference} is discarded", reference=reference),
+        all=lambda count: ngettext("{count} discarded", "{count} discarded", count),
+    )
+    _each(ctx, engine, references, wanted, close, words, yes)
 
 
 @jobs.command()
@@ -212,7 +243,7 @@ def run(*, name: str) -> None:
 
     client = connect_redis(load_settings())
     job_id = run_now(Inbox(client), Publisher(client), name)
-    click.echo(f"{name} is queued, reference {reference_of(job_id)}")
+    click.echo(gettext("{name} is queued, reference {reference}", name=name, reference=reference_of(job_id)))
 
 
 @jobs.command(hidden=True, deprecated="use `ballast jobs list`")
@@ -239,14 +270,25 @@ def _filters(wanted: dict[str, Any]) -> Filters:
     return Filters(**in_utc(wanted))
 
 
+def _by_kind(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
+
+
+class _Words(NamedTuple):
+    """What is said of something that is done with failed jobs: before it, and after it of one and of so many."""
+
+    question: Callable[[int], str]
+    one: Callable[[str], str]
+    all: Callable[[int], str]
+
+
 def _each(
     ctx: click.Context,
     engine: GuardedEngine,
     references: tuple[str, ...],
     wanted: dict[str, Any],
     act: Callable[[str], None],
-    verb: str,
-    done: str,
+    words: _Words,
     yes: bool,
 ) -> None:
     """What came of each; exit status 1 if one was refused."""
@@ -256,15 +298,16 @@ def _each(
 
     is_filtered = any(value is not None for value in wanted.values())
     if bool(references) == is_filtered:
-        raise click.UsageError("expected references, or options that say which: --kind, --since and the like")
+        raise click.UsageError(
+            gettext("expected references, or options that say which: --kind, --since and the like")
+        )
     filters = _filters(wanted)
     if is_filtered:
         counts = failed_operations.count_matching(engine, filters)
         if not counts:
-            click.echo("no failed job that is open matches")
+            click.echo(gettext("no failed job that is open matches"))
             return
-        kinds = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        require_agreement([kinds], f"{verb.capitalize()} {sum(counts.values())}?", done, yes=yes)
+        require_agreement([_by_kind(counts)], words.question(sum(counts.values())), yes=yes)
     matching = (letter.reference for letter in failed_jobs.each_matching(engine, filters))
     count, refused = 0, 0
     for reference in references or matching:
@@ -272,14 +315,15 @@ def _each(
             act(reference)
         except FailedJobRefused as error:
             refused += 1
-            click.echo(f"ballast: {error}", err=True)
+            click.echo(f"ballast: {said(error)}", err=True)
             continue
         count += 1
         if references:
-            click.echo(f"{reference} is {done}")
+            click.echo(words.one(reference))
         elif count % PROGRESS_EVERY == 0:
-            click.echo(f"{count:,} {done}", err=True)
+            click.echo(words.all(count), err=True)
     if is_filtered:
-        click.echo(f"{count:,} {done}" + (f", {refused:,} refused" if refused else ""))
+        not_done = [ngettext("{count} refused", "{count} refused", refused)] if refused else []
+        click.echo(", ".join([words.all(count), *not_done]))
     if refused:
         ctx.exit(REFUSED)

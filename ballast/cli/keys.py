@@ -10,6 +10,8 @@ import click
 
 from ballast.cli.commands import Group, as_json, open_database, print_json, say_if_none
 from ballast.operators.api_scopes import SCOPES
+from ballast.texts import gettext
+from ballast.texts.columns import left
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
@@ -44,7 +46,9 @@ def create(*, name: str, scopes: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json({"name": made.name, "scopes": sorted(made.scopes), "key": key})
         return
-    click.echo(f"{key}\nThis is the only time that it is shown. Send it as `Authorization: Bearer {key}`.")
+    click.echo(key)
+    header = f"Authorization: Bearer {key}"
+    click.echo(gettext("This is the only time that it is shown. Send it as `{header}`.", header=header))
 
 
 @keys.command(name="list")
@@ -69,12 +73,13 @@ def list_(*, as_json: bool) -> None:
             ]
         )
         return
-    say_if_none(found, "There are no keys.")
+    say_if_none(found, gettext("There are no keys."))
     for key in found:
-        state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "in force"
-        click.echo(
-            f"{key.name:<24}  {key.created_at:%Y-%m-%d %H:%M}  {state:<24}  {', '.join(sorted(key.scopes))}"
-        )
+        state = gettext("in force")
+        if key.revoked_at:
+            state = gettext("revoked {time}", time=f"{key.revoked_at:%Y-%m-%d %H:%M}")
+        made, scopes = f"{key.created_at:%Y-%m-%d %H:%M}", ", ".join(sorted(key.scopes))
+        click.echo(f"{key.name:<24}  {made}  {left(state, 24)}  {scopes}")
 
 
 @keys.command()
@@ -86,7 +91,7 @@ def revoke(*, name: str) -> None:
     engine, _ = open_database()
     api_keys.revoke(engine, name)
     _write_down(engine, "key.revoke", name)
-    click.echo(f"{name} is revoked")
+    click.echo(gettext("{name} is revoked", name=name))
 
 
 def _write_down(engine: GuardedEngine, action: str, name: str) -> None:

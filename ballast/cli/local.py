@@ -10,6 +10,7 @@ import click
 
 from ballast.cli.commands import REFUSED, Command, Group, require_extra
 from ballast.process.garbage import spare_what_stays
+from ballast.texts import ngettext
 
 
 def require_embedded() -> None:
@@ -97,7 +98,8 @@ def kill_workers() -> None:
     with _in_this_folder():
         from devstack.kill_workers import kill_workers as kill_all
 
-        click.echo(f"{kill_all(Path.cwd())} processes killed")
+        killed = kill_all(Path.cwd())
+        click.echo(ngettext("{count} process killed", "{count} processes killed", killed))
 
 
 @local.command()

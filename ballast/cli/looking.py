@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
 from ballast.cli.commands import Command, as_json, open_database, print_json
+from ballast.texts import gettext, gettext_noop, ngettext
+from ballast.texts.columns import labelled, left
+
+if TYPE_CHECKING:
+    from dbcore.breaker.outage_history import Uptime
+
+_OURS = (gettext_noop("set, not shown"), gettext_noop("default"), gettext_noop("environment"))
+"""What may stand in place of an option's value, or of the file that it is from."""
 
 
 @click.command(cls=Command)
@@ -17,6 +26,7 @@ from ballast.cli.commands import Command, as_json, open_database, print_json
 @as_json
 def outages(*, limit: int, as_json: bool) -> None:
     """List the times in which calls to the database were held back, the newest first, and the uptime."""
+    from ballast.cli.breaker_text import described_outage
     from dbcore.breaker import outage_history, override
     from dbcore.errors import DatabaseAway
     from dbcore.redis_client import connect_redis
@@ -26,9 +36,10 @@ def outages(*, limit: int, as_json: bool) -> None:
         try:
             outage_history.copy_table(client, engine)
         except DatabaseAway as away:
-            click.echo(
-                f"ballast: the database does not answer ({away}): what Redis knows of them is shown", err=True
+            less = gettext(
+                "the database does not answer ({error}): what Redis knows of them is shown", error=str(away)
             )
+            click.echo(f"ballast: {less}", err=True)
         history = outage_history.read(client)
     found = history.outages[:limit]
     if as_json:
@@ -40,15 +51,30 @@ def outages(*, limit: int, as_json: bool) -> None:
             }
         )
         return
-    for each in history.uptimes:
-        outages = "no outage" if not each.outages else f"{each.outages} outage{'s' * (each.outages > 1)}"
-        long = f"{each.hours // 24} days" if each.hours > 24 else f"{each.hours} hours"
-        lasting = f", {each.down_seconds:.0f} s in all" if each.outages else ""
-        click.echo(f"up in the last {long + ':':<10} {each.percent}, {outages}{lasting}")
+    for line in labelled(map(_uptime, history.uptimes), least=26):
+        click.echo(line)
     for outage in found:
-        click.echo(override.described_outage(outage, history.now))
+        click.echo(described_outage(outage, history.now))
     if not found:
-        click.echo("no outage or pause is known")
+        click.echo(gettext("no outage or pause is known"))
+
+
+def _uptime(each: Uptime) -> tuple[str, str]:
+    """Of which time, and what."""
+    days = each.hours // 24
+    if days > 1:
+        label = ngettext("up in the last {count} day:", "up in the last {count} days:", days)
+    else:
+        label = ngettext("up in the last {count} hour:", "up in the last {count} hours:", each.hours)
+    if not each.outages:
+        return label, gettext("{percent}, no outage", percent=each.percent)
+    return label, ngettext(
+        "{percent}, {count} outage, {seconds} s in all",
+        "{percent}, {count} outages, {seconds} s in all",
+        each.outages,
+        percent=each.percent,
+        seconds=round(each.down_seconds),
+    )
 
 
 @click.command(cls=Command)
@@ -67,7 +93,20 @@ def settings(*, show_all: bool, as_json: bool) -> None:
         return
     for option in options:
         if show_all or option.source != "default":
-            click.echo(f"{option.name:<32} {option.value:<44} {option.source}".rstrip())
+            value, source = map(_in_words, (option.value, option.source))
+            click.echo(f"{option.name:<32} {left(value, 44)} {source}".rstrip())
     for name, meant in unknown_in_env_file():
-        maybe = f"; did you mean {meant}?" if meant else ""
-        click.echo(f"ballast: {name} in .env is not an option and is ignored{maybe}", err=True)
+        click.echo(f"ballast: {ignored(name, meant)}", err=True)
+
+
+def _in_words(value: str) -> str:
+    return gettext(value) if value in _OURS else value
+
+
+def ignored(name: str, meant: str | None) -> str:
+    """Of a name in .env. meant -- the option that it is most like, if it is like one."""
+    if meant is None:
+        return gettext("{name} in .env is not an option and is ignored", name=name)
+    return gettext(
+        "{name} in .env is not an option and is ignored; did you mean {option}?", name=name, option=meant
+    )

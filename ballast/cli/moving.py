@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import Command
+from ballast.texts import gettext, gettext_noop, ngettext, pgettext
+from ballast.texts.columns import labelled
 
 if TYPE_CHECKING:
     import redis
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from dbcore.moving.record import Move
 
 METHODS = ("auto", "replication", "dump")
+
+_STATES = {
+    "copying": gettext_noop("copying"),
+    "holding": gettext_noop("holding"),
+    "switched": gettext_noop("switched"),
+}
 
 
 @click.command(cls=Command)
@@ -69,8 +77,10 @@ def move(
     from ballast.cli.backups import surroundings
     from ballast.moving import from_backup as moves
     from ballast.moving.mover import Mover
+    from ballast.texts.steps import step
     from dbcore.database_url import read_database_url
     from dbcore.redis_client import connect_redis
+    from dbcore.sentences import sentence, sentence_of
     from dbcore.settings import SettingsError, load_settings
 
     apps, settings = installed().apps, load_settings()
@@ -81,11 +91,11 @@ def move(
     if close_old:
         given = settings.require("database_url")  # the new one is on record
     else:
-        given = new_url or click.prompt("The new database's address", hide_input=True)
+        given = new_url or click.prompt(gettext("The new database's address"), hide_input=True)
     try:
         target = read_database_url(given)
     except ValueError as error:
-        raise SettingsError(f"NEW_URL: {error}") from error
+        raise SettingsError(sentence("NEW_URL: {error}", error=sentence_of(error))) from error
     mover = Mover(
         settings=settings,
         target=target,
@@ -97,7 +107,7 @@ def move(
         moves.close_old(mover)
     elif abort:
         mover.abort()
-        click.echo("aborted   the old database goes on")
+        click.echo(step("aborted", gettext("the old database goes on")))
     elif dry_run:
         mover.check()
     else:
@@ -108,12 +118,18 @@ def move(
             with restoring.opened(from_backup, store, identity) as (manifest, folder):
                 moved = moves.move(mover, manifest, folder, Path(f"move-gap-{manifest.taken_at[:10]}.csv"))
             click.echo(
-                "The old database could not be closed. If it answers again, run `ballast move --close-old`."
+                gettext(
+                    "The old database could not be closed. If it answers again, run `{command}`.",
+                    command="ballast move --close-old",
+                )
             )
         click.echo(
-            f"Now set DATABASE_URL to {moved.moved_to} everywhere, and restart the processes at leisure: until then "
-            "they find their way by Redis and by the notice in the old database. Drop the old one when all are "
-            "restarted and a backup of the new one is proven."
+            gettext(
+                "Now set DATABASE_URL to {place} everywhere, and restart the processes at leisure: until then they "
+                "find their way by Redis and by the notice in the old database. Drop the old one when all are "
+                "restarted and a backup of the new one is proven.",
+                place=moved.moved_to,
+            )
         )
 
 
@@ -131,17 +147,23 @@ def _described(client: redis.Redis) -> str:
 
     found = progress.read(client)
     if found is None:
-        return "No move is under way, and none is known."
-    old = found.with_old_url
-    return "\n".join([*_lines(found.move), *([f"old URL   {old} processes"] if old else [])])
+        return gettext("No move is under way, and none is known.")
+    rows = _rows(found.move)
+    if old := found.with_old_url:
+        rows.append((gettext("old URL"), ngettext("{count} process", "{count} processes", old)))
+    return "\n".join(labelled(rows, least=10))
 
 
-def _lines(last: Move) -> list[str]:
-    return [
-        f"state     {last.state}",
-        f"from      {last.moved_from}",
-        f"to        {last.moved_to}",
-        f"method    {last.method}",
-        f"began     {datetime.fromtimestamp(last.began_at, UTC):%Y-%m-%d %H:%M:%S} UTC",
-        *([f"waited    {last.switched_at - last.held_at:.1f} s"] if last.switched_at else []),
+def _rows(last: Move) -> list[tuple[str, str]]:
+    rows = [
+        (gettext("state"), gettext(_STATES[last.state])),
+        (pgettext("of a move", "from"), last.moved_from),
+        (pgettext("of a move", "to"), last.moved_to),
+        (gettext("method"), last.method),
+        (gettext("began"), f"{datetime.fromtimestamp(last.began_at, UTC):%Y-%m-%d %H:%M:%S} UTC"),
     ]
+    if last.switched_at:
+        rows.append(
+            (gettext("waited"), gettext("{seconds} s", seconds=f"{last.switched_at - last.held_at:.1f}"))
+        )
+    return rows

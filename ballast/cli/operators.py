@@ -10,6 +10,7 @@ import click
 
 from ballast.cli.acts import act_of, reason_option, ref_of, whom_argument
 from ballast.cli.commands import TIMES, Command, Group, as_json, open_database, print_json, say_if_none
+from ballast.texts import gettext, said
 
 if TYPE_CHECKING:
     from ballast.people.doing import Doing
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 ROLES = ("viewer", "support", "treasurer", "owner")
 LISTED = 50
 
-_reason = reason_option("It is in the audit log.")
+_reason = reason_option("Why. It is in the audit log.")
 
 
 @click.group(cls=Group)
@@ -42,16 +43,20 @@ def list_(*, as_json: bool) -> None:
         from_settings = [{"telegram_id": each, "role": role} for each, role in fixed.items()]
         print_json([*from_settings, *(asdict(each) for each in given if each.telegram_id not in fixed)])
         return
+    by_settings = gettext("by the settings")
     for telegram_id, role in fixed.items():
-        click.echo(f"{telegram_id:<20}  {role:<10}  by the settings")
+        click.echo(f"{telegram_id:<20}  {role:<10}  {by_settings}")
     for each in given:
         if each.telegram_id not in fixed:
             when = f"{each.granted_at:%Y-%m-%d %H:%M}"
-            click.echo(f"{each.telegram_id:<20}  {each.role:<10}  by {each.granted_by}, {when}")
+            by = gettext("by {name}, {time}", name=each.granted_by, time=when)
+            click.echo(f"{each.telegram_id:<20}  {each.role:<10}  {by}")
     click.echo()
     for name in ROLES:
-        may = "; ".join(row.what for row in PERMISSIONS.values() if row.least == name)
-        click.echo(f"{name}: {may}" if name == "viewer" else f"{name}: also {may}")
+        may = "; ".join(gettext(row.what) for row in PERMISSIONS.values() if row.least == name)
+        click.echo(
+            f"{name}: {may}" if name == "viewer" else gettext("{role}: also {what}", role=name, what=may)
+        )
 
 
 @roles.command()
@@ -73,6 +78,7 @@ def take(*, whom: str, reason: str) -> None:
 
 def _grant(whom: str, name: str | None, reason: str) -> None:
     from ballast.operators.roles import Roles
+    from ballast.people.doing import NotDone
     from dbcore import operators
     from dbcore.redis_client import connect_redis
     from dbcore.roles import Role
@@ -80,14 +86,18 @@ def _grant(whom: str, name: str | None, reason: str) -> None:
     engine, settings = open_database()
     person = _doing(engine, settings).person(ref_of(whom))
     if settings.role_of(person.telegram_id) is not None:
-        raise click.UsageError("their role is in ADMIN_IDS or ADMIN_ROLES; change it there")
+        raise click.UsageError(gettext("their role is in ADMIN_IDS or ADMIN_ROLES; change it there"))
     role = None if name is None else Role(name)
     word = "role.take" if role is None else "role.grant"
     action = act_of(reason).logged_as(word, str(person.telegram_id))
-    now = operators.grant(engine, action, telegram_id=person.telegram_id, role=role)
+    try:
+        now = operators.grant(engine, action, telegram_id=person.telegram_id, role=role)
+    except operators.RoleRefused as refused:
+        raise NotDone(said(refused)) from None
     with connect_redis(settings) as client:
         Roles(client).put(person.telegram_id, now)
-    click.echo(f"{person.telegram_id}: {now.value if now else 'no role'}")
+    has = now.value if now else gettext("no role")
+    click.echo(f"{person.telegram_id}: {has}")
 
 
 def _doing(engine: GuardedEngine, settings: Settings) -> Doing:
@@ -132,7 +142,7 @@ def log(
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    say_if_none(found, "Nothing matches.")
+    say_if_none(found, gettext("Nothing matches."))
     for each in found:
         click.echo(_line(each))
 

@@ -17,6 +17,7 @@ from ballast.cli.commands import (
     print_json,
     say_if_none,
 )
+from ballast.texts import gettext, ngettext, said
 
 if TYPE_CHECKING:
     from ballast.operators.csv_text import Table
@@ -63,7 +64,8 @@ def user(ctx: click.Context, /, *, text: str, as_csv: bool, as_json: bool, **wan
     with connect_redis(settings) as client:
         found = finding.find(engine, client, text)
         if not found:
-            click.echo(f"ballast: nobody is found by {text!r}", err=True)
+            nobody = gettext("nobody is found by {text}", text=repr(text))
+            click.echo(f"ballast: {nobody}", err=True)
             ctx.exit(REFUSED)
         exact = [each for each in found if each.by != "name"]
         if len(exact or found) > 1:
@@ -71,8 +73,22 @@ def user(ctx: click.Context, /, *, text: str, as_csv: bool, as_json: bool, **wan
             if as_json:
                 print_json([output.person_as_json(person) for person in people])
                 return
-            many = f"{len(people)} people" if len(people) < FOUND_MAX else f"{len(people)} people or more"
-            click.echo(f"{text} is {many}; name one of them by @username or ID:", err=True)
+            which = (
+                ngettext(
+                    "{text} is {count} person; name one of them by @username or ID:",
+                    "{text} is {count} people; name one of them by @username or ID:",
+                    len(people),
+                    text=text,
+                )
+                if len(people) < FOUND_MAX
+                else ngettext(
+                    "{text} is {count} person or more; name one of them by @username or ID:",
+                    "{text} is {count} people or more; name one of them by @username or ID:",
+                    len(people),
+                    text=text,
+                )
+            )
+            click.echo(which, err=True)
             for person in people:
                 click.echo(output.person_line(person, settings))
             ctx.exit(REFUSED)
@@ -195,11 +211,11 @@ def _print(
     if json is not None:
         print_json({"items": [json(item) for item in items], "next_before": cursor})
         return
-    say_if_none(items, "Nothing matches.")
+    say_if_none(items, gettext("Nothing matches."))
     for item in items:
         click.echo(line(item))
     if cursor is not None:
-        click.echo(f"more: --before {cursor}", err=True)
+        click.echo(gettext("more: {option}", option=f"--before {cursor}"), err=True)
 
 
 def _amount(settings: Settings, text: str | None) -> int | None:
@@ -210,7 +226,7 @@ def _amount(settings: Settings, text: str | None) -> int | None:
     try:
         return parse_amount(text, settings.currency_exponent, settings.currency)
     except AmountError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(said(error)) from None
 
 
 def _filters(settings: Settings, *, limit: int, before: int | None, **wanted: Any) -> Any:

@@ -7,19 +7,24 @@ from pathlib import Path
 
 import click
 
-from ballast.cli.commands import Command, require_extra
+from ballast.cli.commands import Process, require_extra
 from ballast.queueing.queues import QUEUES, WORKERS
+from ballast.texts import gettext
 
 
-class _CeleryCommand(Command):
+class _CeleryCommand(Process):
     """Has options of its own, and hands on those after `--`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            where = f"Celery's own options go after --, as in: {ctx.command_path} -- {error.option_name}"
-            raise click.UsageError(f"No such option: {error.option_name}. {where}", ctx) from None
+            unknown = gettext(
+                "No such option: {option}. Celery's own options go after --, as in: {command}",
+                option=error.option_name,
+                command=f"{ctx.command_path} -- {error.option_name}",
+            )
+            raise click.UsageError(unknown, ctx) from None
 
 
 def _worker_first(
@@ -30,21 +35,29 @@ def _worker_first(
         return value[0], _options_only(ctx, param, value[1:])
     if value and not value[0].startswith("-"):
         raise click.BadParameter(
-            f"expected {', '.join(WORKERS)}, or options of Celery after --; got {value[0]!r}"
+            gettext(
+                "expected {names}, or options of Celery after --; got {text}",
+                names=", ".join(WORKERS),
+                text=repr(value[0]),
+            )
         )
     return None, value
 
 
 def _options_only(_ctx: click.Context, _param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
     if value and not value[0].startswith("-"):
-        raise click.BadParameter(f"expected options of Celery after --; got {value[0]!r}")
+        raise click.BadParameter(
+            gettext("expected options of Celery after --; got {text}", text=repr(value[0]))
+        )
     return value
 
 
 def _queues(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
     unknown = [name for name in (value or "").split(",") if value is not None and name not in QUEUES]
     if unknown:
-        raise click.BadParameter(f"expected some of {', '.join(QUEUES)}; got {unknown[0]!r}")
+        raise click.BadParameter(
+            gettext("expected some of {names}; got {text}", names=", ".join(QUEUES), text=repr(unknown[0]))
+        )
     return value
 
 
@@ -57,7 +70,7 @@ _celery_options = click.argument(
 )
 
 
-@click.command(cls=Command)
+@click.command(cls=Process)
 def frontend() -> None:
     """Take updates from Telegram, and serve the operators' pages."""
     from bot_frontend.__main__ import main
@@ -140,7 +153,7 @@ def flower(*, address: str | None, port: int | None, celery_options: tuple[str, 
 
 
 @click.command(
-    cls=Command,
+    cls=Process,
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
 )

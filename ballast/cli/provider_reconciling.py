@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import open_database, print_json
+from ballast.texts import gettext, ngettext
 
 if TYPE_CHECKING:
     from ballast.reconciling.provider_record import Compared
@@ -32,21 +33,22 @@ def compare(
     engine, settings = open_database()
     provider = providers.providers(settings).get(name)
     if provider is None:
-        raise click.ClickException(f"no provider {name} is set up")
+        raise click.ClickException(gettext("no provider {name} is set up", name=name))
     with connect_redis(settings) as client:
         if not (show or accept or accept_all):
             try:
                 reconciling.run(settings, engine, client, provider, days=days)
             except (ProviderError, *GARBAGE) as error:
                 told = f"{type(error).__name__}: {error}"
-                raise click.ClickException(f"{name} gave no good answer: {told}") from error
+                bad = gettext("{name} gave no good answer: {error}", name=name, error=told)
+                raise click.ClickException(bad) from error
             outbox_relay.ask_from_outside(settings)
         found = provider_book.differences(engine, name)
         if accept or accept_all:
             chosen = [each for each in found if accept_all or each.payment_id in accept]
             require_known(accept, {each.payment_id for each in chosen})
             chosen = [each for each in chosen if not each.is_bookable]
-            click.echo(f"{provider_book.accept(engine, name, chosen, user_here()):,} accepted", err=True)
+            say_accepted(provider_book.accept(engine, name, chosen, user_here()))
             found = provider_book.differences(engine, name)
         compared = reconciling.look_again(engine, client, name)
     _print(compared, found, as_csv=as_csv, as_json=as_json)
@@ -56,7 +58,25 @@ def compare(
 def require_known(accept: Sequence[str], known: set[str]) -> None:
     """Raises ClickException for what was to be accepted, and is no difference."""
     if unknown := {*accept} - known:
-        raise click.ClickException(f"there is no difference of {', '.join(sorted(unknown))}")
+        names = ", ".join(sorted(unknown))
+        raise click.ClickException(gettext("there is no difference of {names}", names=names))
+
+
+def say_accepted(count: int) -> None:
+    click.echo(ngettext("{count} accepted", "{count} accepted", count), err=True)
+
+
+def standing(accepted_by: str | None, *, is_bookable: bool) -> str:
+    """How far a difference is, in words."""
+    from dbcore.text import one_line
+
+    if accepted_by is not None:
+        return gettext("accepted by {name}", name=one_line(accepted_by))
+    return gettext("is being booked") if is_bookable else gettext("open")
+
+
+def differences_open(count: int) -> str:
+    return ngettext("{count} difference is open", "{count} differences are open", count)
 
 
 def _print(compared: Compared, found: Sequence[ProviderDifference], *, as_csv: bool, as_json: bool) -> None:
@@ -77,24 +97,34 @@ def _lines(compared: Compared, found: Sequence[ProviderDifference]) -> Iterable[
     from dbcore.text import one_line
 
     if compared.at is None:
-        yield f"Nothing that {compared.provider} lists was read yet"
+        yield gettext("Nothing that {name} lists was read yet", name=compared.provider)
     else:
-        yield f"{compared.payments:,} payments by {compared.provider}; {compared.handed_in:,} were handed in"
+        payments = ngettext(
+            "{count} payment by {name}",
+            "{count} payments by {name}",
+            compared.payments,
+            name=compared.provider,
+        )
+        handed_in = ngettext("{count} was handed in", "{count} were handed in", compared.handed_in)
+        yield f"{payments}; {handed_in}"
     for each in found:
-        state = "is being booked" if each.is_bookable else "open"
-        if each.accepted_by is not None:
-            state = f"accepted by {one_line(each.accepted_by)}"
+        state = standing(each.accepted_by, is_bookable=each.is_bookable)
         theirs = _paid(each.their_amount, each.their_refunded, each.currency)
         ours = _paid(each.our_amount, each.our_refunded, each.currency)
         known = f"{each.kind}  {one_line(each.payment_id)}"
-        yield f"{known}  {compared.provider} {theirs}, ledger {ours}  {state}"
-    agree = f"What {compared.provider} lists and the ledger agree"
-    yield f"{compared.open:,} differences are open" if compared.open else agree
+        both = gettext("{name} {theirs}, ledger {ours}", name=compared.provider, theirs=theirs, ours=ours)
+        yield f"{known}  {both}  {state}"
+    if compared.open:
+        yield differences_open(compared.open)
+    else:
+        yield gettext("What {name} lists and the ledger agree", name=compared.provider)
 
 
 def _paid(amount: int | None, refunded: int | None, currency: str | None) -> str:
     """In the smallest units of the provider's currency."""
+    from ballast.texts.formats import number
+
     if amount is None:
-        return "none"
-    back = f", {refunded:,} refunded" if refunded else ""
-    return f"{amount:,} {currency or ''}".rstrip() + back
+        return gettext("none")
+    paid = f"{number(amount)} {currency or ''}".rstrip()
+    return gettext("{amount}, {back} refunded", amount=paid, back=refunded) if refunded else paid

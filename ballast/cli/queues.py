@@ -9,6 +9,8 @@ import click
 from ballast.cli.commands import Group, as_json, print_json
 from ballast.cli.fleet_orders import write_down
 from ballast.queueing.queues import DATABASE_QUEUES, QUEUES
+from ballast.texts import gettext
+from ballast.texts.columns import right
 
 _queue = click.argument("queue", type=click.Choice(DATABASE_QUEUES))
 
@@ -26,6 +28,7 @@ def queues() -> None:
 def list_(*, as_json: bool) -> None:
     """List the queues with what waits in each, and who paused it."""
     from ballast.queueing import queue_pauses
+    from ballast.texts.formats import number
     from dbcore.redis_client import connect_redis, redis_time
     from dbcore.settings import load_settings
 
@@ -44,8 +47,8 @@ def list_(*, as_json: bool) -> None:
         print_json(found)
         return
     for each in found:
-        by = f"  paused by {each['paused_by']}" if each["paused_by"] else ""
-        click.echo(f"{each['name']:<14}{each['length']:>8,}{by}")
+        by = "  " + gettext("paused by {name}", name=each["paused_by"]) if each["paused_by"] else ""
+        click.echo(f"{each['name']:<14}{right(number(each['length']), 8)}{by}")
 
 
 @queues.command()
@@ -53,7 +56,7 @@ def list_(*, as_json: bool) -> None:
 def pause(*, queue: str) -> None:
     """Pause a queue, until it is resumed: also after restarts."""
     _order("pause", queue)
-    click.echo(f"{queue} is paused; every worker knows within four seconds")
+    click.echo(gettext("{name} is paused; every worker knows within four seconds", name=queue))
 
 
 @queues.command()
@@ -61,7 +64,7 @@ def pause(*, queue: str) -> None:
 def resume(*, queue: str) -> None:
     """Resume a queue."""
     _order("resume", queue)
-    click.echo(f"{queue} is resumed; every worker knows within four seconds")
+    click.echo(gettext("{name} is resumed; every worker knows within four seconds", name=queue))
 
 
 def _order(word: str, queue: str) -> None:

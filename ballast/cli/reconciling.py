@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
-from ballast.cli.provider_reconciling import compare, require_known
+from ballast.cli.provider_reconciling import compare, differences_open, require_known, say_accepted, standing
+from ballast.texts import gettext, ngettext
+from ballast.texts.columns import right
 
 if TYPE_CHECKING:
     from ballast.reconciling.record import Finished
@@ -79,13 +81,15 @@ def reconcile(
         if accept or accept_all:
             chosen = [each for each in found if accept_all or each.charge_id in accept]
             require_known(accept, {each.charge_id for each in chosen})
-            count = star_book.accept(engine, [each for each in chosen if not each.is_bookable], user_here())
-            click.echo(f"{count:,} accepted", err=True)
+            say_accepted(
+                star_book.accept(engine, [each for each in chosen if not each.is_bookable], user_here())
+            )
             found = star_book.differences(engine)
         try:
             finished = reconciler.look_again(engine, client)
         except LookupError as nothing:
-            raise click.ClickException("no reading was finished yet: run `ballast reconcile`") from nothing
+            unread = gettext("no reading was finished yet: run `{command}`", command="ballast reconcile")
+            raise click.ClickException(unread) from nothing
     _print(engine, finished, found, as_csv=as_csv, as_json=as_json)
     if finished.open > finished.bookable:
         ctx.exit(REFUSED)
@@ -118,26 +122,35 @@ def _print(
 def _lines(finished: Finished, found: Sequence[Difference], movements: Sequence[Movement]) -> Iterable[str]:
     from dbcore.text import one_line
 
-    balance = _stars(finished.stars, finished.nanostars)
-    yield f"{finished.transactions:,} transactions; Telegram's balance is {balance} Stars"
+    yield ngettext(
+        "{count} transaction; Telegram's balance is {balance} Stars",
+        "{count} transactions; Telegram's balance is {balance} Stars",
+        finished.transactions,
+        balance=_stars(finished.stars, finished.nanostars),
+    )
     for each in movements:
         sign = "-" if each.is_outgoing else "+"
-        yield f"{each.purpose:<22} {sign}{_stars(each.stars, each.nanostars):>14}  {each.count:>8,} times"
+        times = ngettext("{count} time", "{count} times", each.count)
+        yield f"{each.purpose:<22} {sign}{_stars(each.stars, each.nanostars):>14}  {right(times, 14)}"
     for difference in found:
-        state = "is being booked" if difference.is_bookable else "open"
-        if difference.accepted_by is not None:
-            state = f"accepted by {one_line(difference.accepted_by)}"
-        theirs = (
-            "none"
-            if difference.their_stars is None
-            else _stars(difference.their_stars, difference.their_nanostars or 0)
+        state = standing(difference.accepted_by, is_bookable=difference.is_bookable)
+        theirs, ours = (
+            gettext("none") if stars is None else _stars(stars, nanostars or 0)
+            for stars, nanostars in (
+                (difference.their_stars, difference.their_nanostars),
+                (difference.our_stars, 0),
+            )
         )
-        ours = "none" if difference.our_stars is None else f"{difference.our_stars:,}"
-        yield f"{difference.kind}  {one_line(difference.charge_id)}  Telegram {theirs}, ledger {ours}  {state}"
+        both = gettext("{name} {theirs}, ledger {ours}", name="Telegram", theirs=theirs, ours=ours)
+        yield f"{difference.kind}  {one_line(difference.charge_id)}  {both}  {state}"
     yield (
-        f"{finished.open:,} differences are open" if finished.open else "Telegram's book and the ledger agree"
+        differences_open(finished.open) if finished.open else gettext("Telegram's book and the ledger agree")
     )
 
 
 def _stars(stars: int, nanostars: int) -> str:
-    return f"{stars:,}" + (f".{nanostars:09d}".rstrip("0") if nanostars else "")
+    from ballast.texts.formats import decimals, number
+
+    if not nanostars:
+        return number(stars)
+    return number(stars) + decimals(abs(nanostars) / 10**9, 9).rstrip("0")[1:]

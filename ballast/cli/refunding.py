@@ -8,9 +8,16 @@ import uuid
 import click
 
 from ballast.cli.commands import IMPOSSIBLE, REFUSED, Command, open_database, require_agreement
+from ballast.texts import gettext, gettext_noop, said
 
 WATCHED_SECONDS_MAX = 60.0
 LOOK_EVERY_SECONDS = 0.5
+
+_ENDED = {
+    "refused": gettext_noop("refused"),
+    "cancelled": gettext_noop("cancelled"),
+    "expired": gettext_noop("expired"),
+}
 
 
 @click.command(cls=Command)
@@ -39,27 +46,40 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     asked = star_refunds.create(engine, key=key, payment=payment, presser_id=None, actor=user_here())
     found = asked.payment
     if asked.reason is not None or found is None:
-        click.echo(f"ballast: {payment} cannot be refunded: {in_words(asked.reason or '')}", err=True)
+        cannot = gettext(
+            "{payment} cannot be refunded: {why}", payment=payment, why=said(in_words(asked.reason or ""))
+        )
+        click.echo(f"ballast: {cannot}", err=True)
         ctx.exit(REFUSED)
 
     def money(minor: int) -> str:
         return format_amount(minor, settings.currency_exponent, settings.currency)
 
+    number = str(found.number)
     lines = [
-        f"Payment {found.number} ({found.charge_id}): {found.stars} {STARS} of user {found.payer.telegram_id}",
-        f"{money(found.amount)} will be taken from their balance"
+        gettext(
+            "Payment {number} ({charge}): {amount} of user {id}",
+            number=number,
+            charge=found.charge_id,
+            amount=f"{found.stars} {STARS}",
+            id=str(found.payer.telegram_id),
+        ),
+        gettext("{amount} will be taken from their balance", amount=money(found.amount))
         if found.amount
-        else "It paid for a subscription, which loses that time. The last period's refund ends the renewal",
+        else gettext(
+            "It paid for a subscription, which loses that time. The last period's refund ends the renewal"
+        ),
     ]
     if found.amount and (debt := found.amount - max(0, asked.available or 0)) > 0:
-        lines.append(f"They have spent {money(debt)} of it, and will owe that")
-    require_agreement(lines, "Refund it?", "refunded", yes=yes)
+        lines.append(gettext("They have spent {amount} of it, and will owe that", amount=money(debt)))
+    require_agreement(lines, gettext("Refund it?"), yes=yes)
     client = connect_redis(settings)
     receipt = Inbox(client).accept(
         Envelope.of(FinishRefund(token=asked.token), job_id=key, lane=f"refund:{asked.token}")
     )
     if receipt.status is not Acceptance.ACCEPTED:
-        click.echo("ballast: too many jobs wait; nothing was refunded", err=True)
+        full = gettext("too many jobs wait; nothing was refunded")
+        click.echo(f"ballast: {full}", err=True)
         ctx.exit(REFUSED)
     if receipt.dispatch is not None:
         Publisher(client).publish(receipt.dispatch)
@@ -67,11 +87,14 @@ def refund(ctx: click.Context, *, payment: str, yes: bool) -> None:
     while time.monotonic() < until:
         state, reason = star_refunds.state_of(engine, token=asked.token)
         if state is RefundState.DONE:
-            click.echo(f"Payment {found.number} is refunded")
+            click.echo(gettext("Payment {number} is refunded", number=number))
             return
         if state not in {RefundState.PENDING, RefundState.ASKED}:
-            click.echo(f"ballast: payment {found.number} is not refunded: {reason or state}", err=True)
+            why = said(in_words(reason)) if reason else gettext(_ENDED[state])
+            not_done = gettext("payment {number} is not refunded: {why}", number=number, why=why)
+            click.echo(f"ballast: {not_done}", err=True)
             ctx.exit(REFUSED)
         time.sleep(LOOK_EVERY_SECONDS)
-    click.echo("ballast: Telegram has not answered yet; the refund goes on by itself", err=True)
+    unanswered = gettext("Telegram has not answered yet; the refund goes on by itself")
+    click.echo(f"ballast: {unanswered}", err=True)
     ctx.exit(IMPOSSIBLE)

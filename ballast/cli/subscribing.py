@@ -9,6 +9,7 @@ import click
 
 from ballast.cli.acts import act_of, key_option, reason_option, yes_option
 from ballast.cli.commands import IMPOSSIBLE, REFUSED, Command, Group, open_database, require_agreement
+from ballast.texts import gettext, ngettext, said
 
 if TYPE_CHECKING:
     from dbcore.ledger.star_subscriptions import Subscription, Wanted
@@ -17,7 +18,7 @@ WATCHED_SECONDS_MAX = 60.0
 LOOK_EVERY_SECONDS = 0.5
 
 _number = click.argument("number", type=click.IntRange(1), metavar="SUBSCRIPTION")
-_reason = reason_option("It is in the audit log.")
+_reason = reason_option("Why. It is in the audit log.")
 
 
 @click.command("subscription-link", cls=Command)
@@ -31,11 +32,12 @@ def link(ctx: click.Context, *, plan: str) -> None:
 
     settings = load_settings()
     if offering.plan_named(plan, settings) is None:
-        click.echo(
-            f"ballast: {plan!r} is not on offer: it needs STARS_SUPPORT, STARS_TERMS, TELEGRAM_BOT_TOKEN, and a plan "
-            "of this name in STARS_SUBSCRIPTIONS",
-            err=True,
+        missing = gettext(
+            "{name} is not on offer: it needs STARS_SUPPORT, STARS_TERMS, TELEGRAM_BOT_TOKEN, and a plan of this name "
+            "in STARS_SUBSCRIPTIONS",
+            name=repr(plan),
         )
+        click.echo(f"ballast: {missing}", err=True)
         ctx.exit(REFUSED)
     try:
         click.echo(offering.link_to(plan, settings))
@@ -75,7 +77,7 @@ def cancel(ctx: click.Context, *, number: int, reason: str, key: str | None, yes
     Exit status: 0 once Telegram has done it, 1 if it cannot be or Telegram refuses, 2 if Telegram has not answered
     within a minute: it is asked on.
     """
-    _have_changed(ctx, number, "cancelled", "Cancel its renewal?", reason, key, yes=yes)
+    _have_changed(ctx, number, "cancelled", gettext("Cancel its renewal?"), reason, key, yes=yes)
 
 
 @subscriptions.command(cls=Command)
@@ -86,7 +88,7 @@ def cancel(ctx: click.Context, *, number: int, reason: str, key: str | None, yes
 @click.pass_context
 def allow(ctx: click.Context, *, number: int, reason: str, key: str | None, yes: bool) -> None:
     """Let its user turn on a renewal again that this bot cancelled. Nothing is charged by this."""
-    _have_changed(ctx, number, "allowed", "Allow its renewal again?", reason, key, yes=yes)
+    _have_changed(ctx, number, "allowed", gettext("Allow its renewal again?"), reason, key, yes=yes)
 
 
 def _have_changed(
@@ -100,12 +102,14 @@ def _have_changed(
     engine, settings = open_database()
     found = star_subscriptions.find(engine, number)
     if found is None:
-        click.echo(f"ballast: there is no subscription {number}", err=True)
+        missing = gettext("there is no subscription {number}", number=str(number))
+        click.echo(f"ballast: {missing}", err=True)
         ctx.exit(REFUSED)
-    require_agreement([_line(found)], question, "changed", yes=yes)
+    require_agreement([_line(found)], question, yes=yes)
     outcome = changing.have_changed(engine, act_of(reason, key), number=number, wanted=wanted)
     if outcome.reason is not None:
-        click.echo(f"ballast: nothing was changed: {in_words(outcome.reason)}", err=True)
+        unchanged = gettext("nothing was changed: {why}", why=said(in_words(outcome.reason)))
+        click.echo(f"ballast: {unchanged}", err=True)
         ctx.exit(REFUSED)
     outbox_relay.ask_from_outside(settings)
     until = time.monotonic() + WATCHED_SECONDS_MAX
@@ -113,12 +117,14 @@ def _have_changed(
         after = star_subscriptions.find(engine, number)
         if after is not None and after.wanted is None:
             if after.refusal is not None:
-                click.echo(f"ballast: Telegram refused: {after.refusal}", err=True)
+                refused = gettext("Telegram refused: {why}", why=after.refusal)
+                click.echo(f"ballast: {refused}", err=True)
                 ctx.exit(REFUSED)
             click.echo(_line(after))
             return
         time.sleep(LOOK_EVERY_SECONDS)
-    click.echo("ballast: Telegram has not answered yet; it is asked on by itself", err=True)
+    unanswered = gettext("Telegram has not answered yet; it is asked on by itself")
+    click.echo(f"ballast: {unanswered}", err=True)
     ctx.exit(IMPOSSIBLE)
 
 
@@ -127,11 +133,23 @@ def _line(each: Subscription) -> str:
     parts = [
         str(each.number),
         each.plan,
-        f"{each.stars} Stars",
-        f"user {each.owner.telegram_id}",
-        f"{'paid until' if each.is_paid else 'ended'} {until}",
-        f"renewal {each.renewal}" + (" by this bot" if each.cancelled_by_bot else ""),
+        ngettext("{count} Star", "{count} Stars", each.stars),
+        gettext("user {id}", id=str(each.owner.telegram_id)),
+        gettext("paid until {time}", time=until) if each.is_paid else gettext("ended {time}", time=until),
+        _renewal(each),
     ]
-    if each.wanted is not None:
-        parts.append(f"Telegram is asked: {each.wanted}")
+    if each.cancelled_by_bot and each.renewal != "cancelled":
+        parts.append(gettext("cancelled by this bot"))
+    if each.wanted == "cancelled":
+        parts.append(gettext("Telegram is asked to cancel the renewal"))
+    elif each.wanted == "allowed":
+        parts.append(gettext("Telegram is asked to allow the renewal"))
     return "  ".join(parts)
+
+
+def _renewal(each: Subscription) -> str:
+    if each.renewal == "on":
+        return gettext("renewal on")
+    if each.renewal == "failed":
+        return gettext("renewal failed")
+    return gettext("renewal cancelled by this bot") if each.cancelled_by_bot else gettext("renewal cancelled")

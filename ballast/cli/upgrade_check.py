@@ -16,7 +16,10 @@ import redis
 
 import ballast
 from ballast.backups import record
+from ballast.cli.looking import ignored
 from ballast.inbox import Inbox
+from ballast.texts import gettext, gettext_noop, ngettext
+from ballast.texts.formats import decimals
 from dbcore import pending_migrations
 from dbcore.migrate import AppMigrations
 from dbcore.migration_locks import TableLock
@@ -26,6 +29,14 @@ from dbcore.settings import Settings, unknown_in_env_file
 
 POSTGRES_MIN = 14
 REDIS_MIN = (6, 2)
+
+_FOR_HOW_LONG = {
+    "": gettext_noop("{lock} for a moment"),
+    "writes the table anew": gettext_noop("{lock} while it writes the table anew"),
+    "reads the whole table": gettext_noop("{lock} while it reads the whole table"),
+    "builds an index": gettext_noop("{lock} while it builds an index"),
+}
+"""By what takes long (dbcore/migration_locks.py)."""
 
 
 class Level(StrEnum):
@@ -67,78 +78,106 @@ def is_ready(findings: Sequence[Finding]) -> bool:
 def _postgres(number: int) -> Finding:
     major = number // 10_000
     if major < POSTGRES_MIN:
-        return Finding("PostgreSQL", Level.FIRST, f"is {major}; this release needs {POSTGRES_MIN} or newer")
-    return Finding("PostgreSQL", Level.OK, f"is {major}")
+        return Finding("PostgreSQL", Level.FIRST, _too_old(str(major), str(POSTGRES_MIN)))
+    return Finding("PostgreSQL", Level.OK, _version(str(major)))
 
 
 def _redis(client: redis.Redis) -> Finding:
     version = str(client.info("server").get("redis_version", ""))
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers and numbers < REDIS_MIN:
-        least = ".".join(map(str, REDIS_MIN))
-        return Finding("Redis", Level.FIRST, f"is {version}; this release needs {least} or newer")
-    return Finding("Redis", Level.OK, f"is {version}" if version else "does not say its version")
+        return Finding("Redis", Level.FIRST, _too_old(version, ".".join(map(str, REDIS_MIN))))
+    return Finding("Redis", Level.OK, _version(version) if version else gettext("does not say its version"))
+
+
+def _version(version: str) -> str:
+    return gettext("is {version}", version=version)
+
+
+def _too_old(version: str, least: str) -> str:
+    return gettext("is {version}; this release needs {least} or newer", version=version, least=least)
 
 
 def _settings() -> Iterator[Finding]:
     unknown = unknown_in_env_file()
     for name, meant in unknown:
-        hint = f"; did you mean {meant}?" if meant else ""
-        yield Finding("Settings", Level.NOTE, f"{name} in .env is not an option and is ignored{hint}")
+        yield Finding(gettext("Settings"), Level.NOTE, ignored(name, meant))
     if not unknown:
-        yield Finding("Settings", Level.OK, "are understood")
+        yield Finding(gettext("Settings"), Level.OK, gettext("are understood"))
 
 
 def _migrations(server: pending_migrations.Server) -> Iterator[Finding]:
+    subject = gettext("Migrations")
     if not server.known:
-        yield Finding(
-            "Migrations",
-            Level.FIRST,
-            f"the database is at revision {server.revision}, which this release does not know: a newer one migrated it",
+        newer = gettext(
+            "the database is at revision {revision}, which this release does not know: a newer one migrated it",
+            revision=server.revision,
         )
+        yield Finding(subject, Level.FIRST, newer)
     for pending in server.pending if server.revision is not None else ():
         yield _migration(pending)
     if server.revision is None:
-        yield Finding(
-            "Migrations", Level.NOTE, "the database has no tables of Ballast yet: run `ballast migrate`"
+        missing = gettext(
+            "the database has no tables of Ballast yet: run `{command}`", command="ballast migrate"
         )
+        yield Finding(subject, Level.NOTE, missing)
     elif server.known and not server.pending:
-        yield Finding("Migrations", Level.OK, "none is pending")
+        yield Finding(subject, Level.OK, gettext("none is pending"))
 
 
 def _migration(pending: Pending) -> Finding:
     name = f"{pending.app or 'Ballast'} {pending.revision}"
     title = f" ({pending.title.rstrip('.')})" if pending.title else ""
     if pending.locks is None:
-        locks = "what it locks cannot be told without running it: rehearse it on a restored backup"
+        locks = gettext("what it locks cannot be told without running it: rehearse it on a restored backup")
     elif not pending.locks:
-        locks = "locks no table that is in use; the bot can go on"
+        locks = gettext("locks no table that is in use; the bot can go on")
     else:
         told = "; ".join(map(_told, pending.locks))
-        locks = f"{told}. {'Stop the bot first' if pending.stops_bot else 'The bot can go on'}"
-    return Finding("Migrations", Level.FIRST if pending.stops_bot else Level.NOTE, f"{name}{title}: {locks}")
+        locks = (
+            gettext("{locks}. Stop the bot first", locks=told)
+            if pending.stops_bot
+            else gettext("{locks}. The bot can go on", locks=told)
+        )
+    level = Level.FIRST if pending.stops_bot else Level.NOTE
+    return Finding(gettext("Migrations"), level, f"{name}{title}: {locks}")
 
 
 def _told(lock: TableLock) -> str:
-    if not lock.long:
-        return f"{lock.table} {lock.mode} for a moment"
-    return (
-        f"{lock.table} {lock.mode} while it {lock.long}{'' if lock.stops_writers else ', which stops nobody'}"
-    )
+    told = gettext(_FOR_HOW_LONG[lock.long], lock=f"{lock.table} {lock.mode}")
+    return told if not lock.long or lock.stops_writers else gettext("{lock}, which stops nobody", lock=told)
 
 
 def _disk(pending: Sequence[Pending], settings: Settings) -> Iterator[Finding]:
     needed = sum(each.index_bytes for each in pending)
     if not needed:
         return
-    free = _free_bytes(settings)
-    words = f"building indexes takes up to {needed / 2**20:,.0f} MB on the database's disk"
+    subject, free = gettext("Disk"), _free_bytes(settings)
     if free is None:
-        yield Finding("Disk", Level.NOTE, f"{words}; the server does not tell how much is free")
+        untold = gettext(
+            "building indexes takes up to {needed} MB on the database's disk; the server does not tell how much is "
+            "free",
+            needed=_megabytes(needed),
+        )
+        yield Finding(subject, Level.NOTE, untold)
     elif free < needed:
-        yield Finding("Disk", Level.FIRST, f"{words}, and {free / 2**20:,.0f} MB are free")
+        too_little = gettext(
+            "building indexes takes up to {needed} MB on the database's disk, and {free} MB are free",
+            needed=_megabytes(needed),
+            free=_megabytes(free),
+        )
+        yield Finding(subject, Level.FIRST, too_little)
     else:
-        yield Finding("Disk", Level.OK, f"{words}, of {free / 2**20:,.0f} MB that are free")
+        enough = gettext(
+            "building indexes takes up to {needed} MB on the database's disk, of {free} MB that are free",
+            needed=_megabytes(needed),
+            free=_megabytes(free),
+        )
+        yield Finding(subject, Level.OK, enough)
+
+
+def _megabytes(size: int) -> int:
+    return round(size / 2**20)
 
 
 def _free_bytes(settings: Settings) -> int | None:
@@ -151,31 +190,52 @@ def _free_bytes(settings: Settings) -> int | None:
 
 def _backup(client: redis.Redis, settings: Settings, *, has_pending: bool) -> Finding:
     known = record.read(client)
-    made_first = "; `ballast migrate` makes one first" if has_pending and settings.backup_to else ""
+    is_made_first = has_pending and settings.backup_to is not None
+    subject, parts = gettext("Backup"), []
+    if is_made_first:
+        parts.append(gettext("`{command}` makes one first", command="ballast migrate"))
     if known.proven is None:
-        advice = "" if settings.backup_to else ": set BACKUP_TO, or make one by `ballast backup --to`"
-        level = Level.FIRST if has_pending and not made_first else Level.NOTE
-        return Finding("Backup", level, f"no proven one is known{advice}{made_first}")
+        level = Level.FIRST if has_pending and not is_made_first else Level.NOTE
+        none = (
+            gettext("no proven one is known")
+            if settings.backup_to
+            else gettext(
+                "no proven one is known: set BACKUP_TO, or make one by `{command}`",
+                command="ballast backup --to",
+            )
+        )
+        return Finding(subject, level, "; ".join([none, *parts]))
     hours = (redis_time(client) - known.proven.taken_at) / 3600
-    words = f"the last proven one is {hours:,.1f} hours old"
     limit = settings.backup_alarm_seconds
     if limit is not None and hours * 3600 > limit:
-        return Finding("Backup", Level.NOTE if made_first else Level.FIRST, f"{words}: too old{made_first}")
-    return Finding("Backup", Level.OK, f"{words}{made_first}")
+        level = Level.NOTE if is_made_first else Level.FIRST
+        too_old = gettext("the last proven one is {hours} hours old: too old", hours=decimals(hours, 1))
+        return Finding(subject, level, "; ".join([too_old, *parts]))
+    age = gettext("the last proven one is {hours} hours old", hours=decimals(hours, 1))
+    return Finding(subject, Level.OK, "; ".join([age, *parts]))
 
 
 def _workers(client: redis.Redis) -> Iterator[Finding]:
     reports = Inbox(client).processes().values()
-    releases = Counter(str(report.get("version", "0.2.0 or older")) for report in reports)
+    unnamed = gettext("0.2.0 or older")
+    releases = Counter(str(report.get("version", unnamed)) for report in reports)
     others = {release: count for release, count in releases.items() if release != ballast.__version__}
+    subject = gettext("Workers")
     for release, count in sorted(others.items()):
-        processes = "1 process" if count == 1 else f"{count} processes"
-        words = f"{processes} of release {release} still run: restart them after the migrations"
-        yield Finding("Workers", Level.NOTE, words)
-    if not others:
-        words = (
-            f"all {sum(releases.values())} processes are of {ballast.__version__}"
-            if releases
-            else "none runs"
+        words = ngettext(
+            "{count} process of release {release} still runs: restart it after the migrations",
+            "{count} processes of release {release} still run: restart them after the migrations",
+            count,
+            release=release,
         )
-        yield Finding("Workers", Level.OK, words)
+        yield Finding(subject, Level.NOTE, words)
+    if not releases:
+        yield Finding(subject, Level.OK, gettext("none runs"))
+    elif not others:
+        all_new = ngettext(
+            "the only process is of {release}",
+            "all {count} processes are of {release}",
+            sum(releases.values()),
+            release=ballast.__version__,
+        )
+        yield Finding(subject, Level.OK, all_new)

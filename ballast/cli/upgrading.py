@@ -8,6 +8,8 @@ import click
 
 from ballast.cli.commands import REFUSED, Command, as_json, print_json
 from ballast.cli.database import migrations_of
+from ballast.texts import ENGLISH, gettext, speaking
+from ballast.texts.columns import left
 
 
 @click.command(cls=Command)
@@ -32,13 +34,17 @@ def upgrade(ctx: click.Context, *, check: bool, as_json: bool) -> None:
     from dbcore.settings import load_settings
 
     apps = migrations_of(installed().apps)
-    findings = upgrade_check.check(load_settings(), [*apps.values()])
+    with speaking(ENGLISH if as_json else None):
+        findings = upgrade_check.check(load_settings(), [*apps.values()])
     ready = upgrade_check.is_ready(findings)
     if as_json:
         print_json({"ready": ready, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            click.echo(f"{finding.level:<6}{finding.subject:<12}{finding.words}")
-        click.echo("Ready." if ready else "Not ready: see the lines marked `first`.")
+            click.echo(f"{finding.level:<6}{left(finding.subject, 12)}{finding.words}")
+        mark = upgrade_check.Level.FIRST
+        click.echo(
+            gettext("Ready.") if ready else gettext("Not ready: see the lines marked `{mark}`.", mark=mark)
+        )
     if not ready:
         ctx.exit(REFUSED)

@@ -8,14 +8,27 @@ import click
 
 from ballast.cli.acts import act_of, key_option, reason_option, yes_option
 from ballast.cli.commands import REFUSED, Command, Group, open_database, require_agreement, say_if_none
+from ballast.texts import gettext, gettext_noop, said
 
 if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
     from dbcore.ledger.withdrawals import Stuck, Withdrawal, Word
     from dbcore.settings import Settings
 
+_STATES = {
+    "pending": gettext_noop("pending"),
+    "held": gettext_noop("held"),
+    "approved": gettext_noop("approved"),
+    "paying": gettext_noop("paying"),
+    "paid": gettext_noop("paid"),
+    "returned": gettext_noop("returned"),
+    "refused": gettext_noop("refused"),
+    "cancelled": gettext_noop("cancelled"),
+    "expired": gettext_noop("expired"),
+}
+
 _number = click.argument("number", type=click.IntRange(1), metavar="WITHDRAWAL")
-_reason = reason_option("Its user reads it.")
+_reason = reason_option("Why. Its user reads it.")
 
 
 @click.group(cls=Group)
@@ -32,7 +45,8 @@ def list_(*, everything: bool) -> None:
     engine, settings = open_database()
     _say_switch(engine)
     found = kept.listed(engine, only_open=not everything)
-    say_if_none(found, "There are no withdrawals." if everything else "No withdrawal is open.")
+    none = gettext("There are no withdrawals.") if everything else gettext("No withdrawal is open.")
+    say_if_none(found, none)
     for each in found:
         click.echo(_line(each, settings))
     for stuck in kept.open_ones(engine).stuck:
@@ -46,7 +60,7 @@ def list_(*, everything: bool) -> None:
 @click.pass_context
 def approve(ctx: click.Context, *, number: int, key: str | None, yes: bool) -> None:
     """Approve one: it is paid out at once, or waits for you if you pay by hand."""
-    _word(ctx, number, "approve", "", key, "Approve it?", yes=yes)
+    _word(ctx, number, "approve", "", key, gettext("Approve it?"), yes=yes)
 
 
 @withdrawals.command(cls=Command)
@@ -57,7 +71,7 @@ def approve(ctx: click.Context, *, number: int, key: str | None, yes: bool) -> N
 @click.pass_context
 def decline(ctx: click.Context, *, number: int, reason: str, key: str | None, yes: bool) -> None:
     """Decline one that is not being paid: the money is its user's again."""
-    _word(ctx, number, "decline", reason, key, "Decline it?", yes=yes)
+    _word(ctx, number, "decline", reason, key, gettext("Decline it?"), yes=yes)
 
 
 @withdrawals.command(cls=Command)
@@ -68,7 +82,7 @@ def decline(ctx: click.Context, *, number: int, reason: str, key: str | None, ye
 @click.pass_context
 def paid(ctx: click.Context, *, number: int, reference: str, key: str | None, yes: bool) -> None:
     """Say that one was paid: by your hand, or by a provider that does not tell. Its user reads the REFERENCE."""
-    _word(ctx, number, "paid", reference, key, "It was paid?", yes=yes)
+    _word(ctx, number, "paid", reference, key, gettext("It was paid?"), yes=yes)
 
 
 @withdrawals.command(cls=Command)
@@ -81,7 +95,8 @@ def unpaid(ctx: click.Context, *, number: int, reason: str, key: str | None, yes
     """Say that one that is being paid was not, and will not be: the money is its user's again. Look at the provider
     first; nothing here can take a payout back.
     """
-    _word(ctx, number, "unpaid", reason, key, "You have looked, and it was not paid?", yes=yes)
+    question = gettext("You have looked, and it was not paid?")
+    _word(ctx, number, "unpaid", reason, key, question, yes=yes)
 
 
 @withdrawals.command(cls=Command)
@@ -109,12 +124,14 @@ def _word(
     engine, settings = open_database()
     found = kept.find(engine, number)
     if found is None:
-        click.echo(f"ballast: there is no withdrawal {number}", err=True)
+        missing = gettext("there is no withdrawal {number}", number=str(number))
+        click.echo(f"ballast: {missing}", err=True)
         ctx.exit(REFUSED)
-    require_agreement([_line(found, settings)], question, "changed", yes=yes)
+    require_agreement([_line(found, settings)], question, yes=yes)
     outcome = words.say(engine, act_of(text, key), number=number, word=word)
     if outcome.reason is not None:
-        click.echo(f"ballast: nothing was changed: {in_words(outcome.reason)}", err=True)
+        unchanged = gettext("nothing was changed: {why}", why=said(in_words(outcome.reason)))
+        click.echo(f"ballast: {unchanged}", err=True)
         ctx.exit(REFUSED)
     outbox_relay.ask_from_outside(settings)
     after = kept.find(engine, number)
@@ -136,21 +153,40 @@ def _say_switch(engine: GuardedEngine) -> None:
     stands = kept.switch(engine)
     if stands.is_stopped:
         since = stands.changed_at.astimezone().isoformat(timespec="seconds")
-        why = f": {stands.reason}" if stands.reason else ""
-        click.echo(f"Payouts are stopped since {since} by {stands.actor}{why}")
+        if stands.reason:
+            click.echo(
+                gettext(
+                    "Payouts are stopped since {time} by {name}: {reason}",
+                    time=since,
+                    name=stands.actor,
+                    reason=stands.reason,
+                )
+            )
+        else:
+            click.echo(gettext("Payouts are stopped since {time} by {name}", time=since, name=stands.actor))
     else:
-        click.echo("Payouts go on")
+        click.echo(gettext("Payouts go on"))
 
 
 def _stuck(each: Stuck) -> str:
     from ballast.payouts.paying import key_of
     from dbcore.ledger.withdrawals import WithdrawalState
 
-    minutes = f"{each.seconds / 60:,.0f} min"
+    number, minutes = str(each.number), gettext("{minutes} min", minutes=round(each.seconds / 60))
     if each.state is WithdrawalState.APPROVED:
-        return f"{each.number} is stuck: approved, and no worker has begun to pay it for {minutes}"
-    asked = f"look there for {key_of(each.token)}, then say `paid` or `unpaid`"
-    return f"{each.number} is stuck: {each.adapter} has not said for {minutes} whether it is paid; {asked}"
+        return gettext(
+            "{number} is stuck: approved, and no worker has begun to pay it for {time}",
+            number=number,
+            time=minutes,
+        )
+    return gettext(
+        "{number} is stuck: {provider} has not said for {time} whether it is paid; look there for {key}, then say "
+        "`paid` or `unpaid`",
+        number=number,
+        provider=each.adapter,
+        time=minutes,
+        key=key_of(each.token),
+    )
 
 
 def _line(each: Withdrawal, settings: Settings) -> str:
@@ -158,5 +194,11 @@ def _line(each: Withdrawal, settings: Settings) -> str:
 
     amount = format_amount(each.amount, settings.currency_exponent, settings.currency)
     told = each.reference or each.reason or ""
-    paid_as = f"{each.payout.adapter} to {each.payout.destination}"
-    return f"{each.number}  {each.state}  {amount} of user {each.owner.telegram_id} by {paid_as}  {told}".rstrip()
+    what = gettext(
+        "{amount} of user {id} by {provider} to {destination}",
+        amount=amount,
+        id=str(each.owner.telegram_id),
+        provider=each.payout.adapter,
+        destination=each.payout.destination,
+    )
+    return f"{each.number}  {gettext(_STATES[each.state])}  {what}  {told}".rstrip()

@@ -11,6 +11,7 @@ import click
 from ballast.cli.acts import yes_option
 from ballast.cli.commands import Group, as_json, print_json, require_agreement
 from ballast.cli.fleet_orders import write_down
+from ballast.texts import gettext, said
 
 if TYPE_CHECKING:
     import redis
@@ -42,8 +43,10 @@ def list_(*, as_json: bool) -> None:
         print_json([asdict(each) for each in found])
         return
     for each in found:
-        by = f", by {each.drained_by}" if each.drained_by else ""
-        click.echo(f"{each.name:<28}{each.state}{by}  {', '.join(each.queues)}")
+        state = _state(each)
+        if each.drained_by:
+            state = gettext("{state}, by {name}", state=state, name=each.drained_by)
+        click.echo(f"{each.name:<28}{state}  {', '.join(each.queues)}")
         for line in _jobs(each):
             click.echo(f"    {line}")
 
@@ -76,14 +79,16 @@ def drain(*, worker: str, reason: str, wait_seconds: int, yes: bool) -> None:
             worker_drains.drain(client, worker, user_here(), _processes(client), even_last=False)
             action = "worker.drain"
         except WouldLeaveAlone as last:
-            waits = (
-                f"Jobs of {', '.join(last.queues)} wait until another worker runs, or this one is resumed."
+            waits = gettext(
+                "Jobs of {queues} wait until another worker runs, or this one is resumed.",
+                queues=", ".join(last.queues),
             )
-            require_agreement([waits], f"Drain {worker} all the same?", "drained", yes=yes)
+            question = gettext("Drain {name} all the same?", name=worker)
+            require_agreement([waits], question, yes=yes)
             worker_drains.drain(client, worker, user_here(), _processes(client), even_last=True)
             action = "worker.drain_last"
     except NoSuchWorker as missing:
-        raise NotDone(str(missing)) from None
+        raise NotDone(said(missing)) from None
     write_down(client, action, worker, reason)
     click.echo(_wait(client, worker, wait_seconds))
 
@@ -98,10 +103,10 @@ def resume(*, worker: str, reason: str) -> None:
 
     client = _connected()
     if worker not in worker_drains.read(client):
-        raise NotDone(f"{worker} is not drained")
+        raise NotDone(gettext("{name} is not drained", name=worker))
     worker_drains.resume(client, worker)
     write_down(client, "worker.resume", worker, reason)
-    click.echo(f"{worker} takes jobs again within four seconds")
+    click.echo(gettext("{name} takes jobs again within four seconds", name=worker))
 
 
 def _wait(client: redis.Redis, worker: str, seconds: int) -> str:
@@ -114,26 +119,58 @@ def _wait(client: redis.Redis, worker: str, seconds: int) -> str:
     while True:
         found = next((each for each in _all(client) if each.name == worker), None)
         if found is None or found.state is WorkerState.WORKING:
-            raise NotDone(f"{worker} was resumed or started anew meanwhile, and takes jobs")
+            raise NotDone(
+                gettext("{name} was resumed or started anew meanwhile, and takes jobs", name=worker)
+            )
         if found.state is WorkerState.DRAINED:
-            return f"{worker} is drained: nothing is left that it had"
+            return gettext("{name} is drained: nothing is left that it had", name=worker)
         if found.state is WorkerState.GONE:
-            return f"{worker} ended; what it had went to other workers"
+            return gettext("{name} ended; what it had went to other workers", name=worker)
+        jobs, is_silent = "; ".join(_jobs(found)), found.state is WorkerState.SILENT
         if time.monotonic() >= until:
-            raise NotDone(f"{worker} is {found.state} still, and goes on: {'; '.join(_jobs(found))}")
+            if is_silent:
+                raise NotDone(gettext("{name} is silent still, and goes on: {jobs}", name=worker, jobs=jobs))
+            raise NotDone(gettext("{name} is draining still, and goes on: {jobs}", name=worker, jobs=jobs))
         if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
             told_at = time.monotonic()
-            click.echo(f"{worker} is {found.state}: {'; '.join(_jobs(found))}")
+            if is_silent:
+                click.echo(gettext("{name} is silent: {jobs}", name=worker, jobs=jobs))
+            else:
+                click.echo(gettext("{name} is draining: {jobs}", name=worker, jobs=jobs))
         time.sleep(LOOK_SECONDS)
 
 
 def _jobs(found: Worker) -> list[str]:
     from ballast.queueing.worker_drains import WorkerState
 
-    lines = [f"{job['kind']} for {job['seconds']:.0f} s, pid {job['pid']}" for job in found.jobs]
+    lines = [
+        gettext(
+            "{kind} for {seconds} s, pid {pid}",
+            kind=job["kind"],
+            seconds=round(job["seconds"]),
+            pid=str(job["pid"]),
+        )
+        for job in found.jobs
+    ]
     if found.state is WorkerState.SILENT:
-        lines.append("its main process has not answered: it hangs, or is of an older release")
-    return lines or ["no job is being done"]
+        lines.append(gettext("its main process has not answered: it hangs, or is of an older release"))
+    return lines or [gettext("no job is being done")]
+
+
+def _state(found: Worker) -> str:
+    from ballast.queueing.worker_drains import WorkerState
+
+    match found.state:
+        case WorkerState.WORKING:
+            return gettext("working")
+        case WorkerState.DRAINING:
+            return gettext("draining")
+        case WorkerState.DRAINED:
+            return gettext("drained")
+        case WorkerState.SILENT:
+            return gettext("silent")
+        case WorkerState.GONE:
+            return gettext("gone")
 
 
 def _connected() -> redis.Redis:

@@ -13,12 +13,15 @@ from ballast.inbox.copying import InboxCopier
 from ballast.moving import gap
 from ballast.moving.mover import Mover
 from ballast.moving.pause import Pause
+from ballast.texts import gettext, ngettext
+from ballast.texts.steps import step
 from dbcore.backups.errors import words_of
 from dbcore.guard.deadline import Deadline
 from dbcore.moving import checks, hold, record, whereabouts
 from dbcore.moving.errors import MoveFailed
 from dbcore.moving.record import Move, MoveState
 from dbcore.redis_client import redis_time
+from dbcore.sentences import sentence
 
 LOOK_SECONDS_MAX = 10.0
 SHOWN_MAX = 20
@@ -66,7 +69,7 @@ def move(mover: Mover, manifest: BackupManifest, folder: Path, file: Path) -> Mo
         finally:
             if moved is None:
                 record.forget(client)
-    say(f"switched  to {moved.moved_to}")
+    say(step("switched", gettext("to {place}", place=moved.moved_to)))
     checks.unmark_copy(mover.target)
     return moved
 
@@ -78,17 +81,19 @@ def close_old(mover: Mover) -> None:
     """
     move = record.read(mover.client)
     if move is None or move.state is not MoveState.SWITCHED:
-        raise MoveFailed("no database was moved")
+        raise MoveFailed(sentence("no database was moved"))
     if move.fingerprint != whereabouts.fingerprint_of(mover.settings.require("database_url")):
-        raise MoveFailed(f"DATABASE_URL is not the database that was moved, {move.moved_from}")
+        raise MoveFailed(
+            sentence("DATABASE_URL is not the database that was moved, {place}", place=move.moved_from)
+        )
     with whereabouts.as_given():
         mover.close(move)
     record.write(mover.client, replace(move, fenced=True))
 
 
 def _ask(mover: Mover) -> None:
-    if not mover.confirm("What the bot did after the backup is lost. Go on?"):
-        raise MoveFailed("nothing was switched; the new database has the backup")
+    if not mover.confirm(gettext("What the bot did after the backup is lost. Go on?")):
+        raise MoveFailed(sentence("nothing was switched; the new database has the backup"))
 
 
 def _require_away(mover: Mover) -> None:
@@ -96,29 +101,52 @@ def _require_away(mover: Mover) -> None:
     try:
         with Deadline(LOOK_SECONDS_MAX):
             if (posted := hold.notice_in(mover.source, mover.settings.ballast_schema)) is not None:
-                raise MoveFailed(f"this database was moved to {posted.moved_to} already")
+                raise MoveFailed(
+                    sentence("this database was moved to {place} already", place=posted.moved_to)
+                )
             is_readable_only = checks.is_in_recovery(mover.source)
     except SQLAlchemyError as error:
-        mover.around.say(f"away      the old database does not answer: {words_of(error)}")
+        away = gettext("the old database does not answer: {error}", error=words_of(error))
+        mover.around.say(step("away", away))
         return
     if not is_readable_only:
-        raise MoveFailed("the old database answers: move without --from-backup, and nothing is lost")
+        raise MoveFailed(
+            sentence(
+                "the old database answers: move without {option}, and nothing is lost", option="--from-backup"
+            )
+        )
 
 
 def _tell(mover: Mover, manifest: BackupManifest, found: gap.Gap, file: Path) -> None:
-    say = mover.around.say
-    say(f"gap       from {manifest.taken_at} until now")
+    def say(words: str, name: str = "gap") -> None:
+        mover.around.say(step(name, words))
+
+    say(gettext("from {time} until now", time=manifest.taken_at))
     if found.jobs_done is not None:
         say(
-            f"gap       {found.jobs_done:,} commands and presses were done after the backup began, reads among them"
+            ngettext(
+                "{count} command or press was done after the backup began, reads among them",
+                "{count} commands and presses were done after the backup began, reads among them",
+                found.jobs_done,
+            )
         )
     say(
-        f"gap       {len(found.accounts):,} accounts had more entries when they were last known than they have now"
+        ngettext(
+            "{count} account had more entries when it was last known than it has now",
+            "{count} accounts had more entries when they were last known than they have now",
+            len(found.accounts),
+        )
     )
     for each in found.accounts[:SHOWN_MAX]:
-        say(
-            f"          {each.telegram_id}: {each.entries_missing} entries; {each.last_known} last, {each.restored} now"
+        differs = ngettext(
+            "{id}: {count} entry; {before} last, {after} now",
+            "{id}: {count} entries; {before} last, {after} now",
+            each.entries_missing,
+            id=str(each.telegram_id),
+            before=str(each.last_known),
+            after=str(each.restored),
         )
+        say(differs, "")
     if found.accounts:
         gap.write(found, file)
-        say(f"gap       all of them, in minor units: {file}")
+        say(gettext("all of them, in minor units: {file}", file=str(file)))

@@ -15,7 +15,7 @@ from __future__ import annotations
 import secrets as random
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +25,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ballast.backups.making import Surroundings, find_programs
 from ballast.moving.pause import ACTOR, Pause, living_processes, wait_until_heard
+from ballast.texts import gettext, ngettext, said
+from ballast.texts.formats import decimals
+from ballast.texts.steps import step
 from dbcore import migrate
 from dbcore.backups import dumping
 from dbcore.backups.errors import words_of
@@ -42,6 +45,7 @@ from dbcore.moving.hold import Hold
 from dbcore.moving.notice import Notice
 from dbcore.moving.record import Move, MoveState
 from dbcore.redis_client import redis_time
+from dbcore.sentences import Sentence, sentence, several
 from dbcore.settings import Settings
 
 HEAR_SECONDS_MAX = 10.0
@@ -75,7 +79,7 @@ class Mover:
     @property
     def client(self) -> redis.Redis:
         if self.around.redis is None:
-            raise MoveFailed("REDIS_URL is not set: the processes hear of the move from Redis")
+            raise MoveFailed(sentence("REDIS_URL is not set: the processes hear of the move from Redis"))
         return self.around.redis
 
     def check(self) -> tuple[Checked, str]:
@@ -86,26 +90,60 @@ class Mover:
         wrong = [*found.wrong]
         if not self._secrets():
             wrong.append(
-                "DATABASE_URL has no password and TELEGRAM_BOT_TOKEN is not set: nothing to seal the address"
+                sentence(
+                    "DATABASE_URL has no password and TELEGRAM_BOT_TOKEN is not set: nothing to seal the address"
+                )
             )
         if wrong:
-            raise MoveFailed(f"it cannot be moved: {'; '.join(wrong)}")
+            raise MoveFailed(sentence("it cannot be moved: {reasons}", reasons=several(wrong, "; ")))
         against = replication.reasons_against(self.source, self.target, found.tables)
         if self.method == "replication" and against:
-            raise MoveFailed(f"logical replication is not possible: {'; '.join(against)}")
+            raise MoveFailed(
+                sentence("logical replication is not possible: {reasons}", reasons=several(against, "; "))
+            )
         method = "dump" if against or self.method == "dump" else "replication"
-        say = self.around.say
-        say(f"checked   {len(found.tables)} tables, {found.source.bytes:,} bytes; PostgreSQL {found.source.major} "
-            f"to {found.target.major}")  # fmt: skip
-        if method == "replication":
-            say("method    logical replication: writes wait for some seconds")
-        else:
-            why = f" ({'; '.join(against)})" if against else ""
-            say(f"method    dump{why}: writes wait for about {self.estimate(found):.0f} s")
-        living = len(living_processes(self.client))
-        say(f"plan      {living} processes follow to {whereabouts.place_of(self.target)}, and "
-            f"{whereabouts.place_of(self.source)} becomes read-only")  # fmt: skip
+        self._tell_plan(found, method, against)
         return found, method
+
+    def _tell_plan(self, found: Checked, method: str, against: Sequence[Sentence]) -> None:
+        """against -- why it is not done by replication."""
+        self._say(
+            "checked",
+            ngettext(
+                "{count} table, {bytes} bytes; PostgreSQL {old} to {new}",
+                "{count} tables, {bytes} bytes; PostgreSQL {old} to {new}",
+                len(found.tables),
+                bytes=found.source.bytes,
+                old=found.source.major,
+                new=found.target.major,
+            ),
+        )
+        seconds = round(self.estimate(found))
+        if method == "replication":
+            self._say("method", gettext("logical replication: writes wait for some seconds"))
+        elif against:
+            reasons = "; ".join(map(said, against))
+            self._say(
+                "method",
+                gettext(
+                    "dump ({reasons}): writes wait for about {seconds} s", reasons=reasons, seconds=seconds
+                ),
+            )
+        else:
+            self._say("method", gettext("dump: writes wait for about {seconds} s", seconds=seconds))
+        self._say(
+            "plan",
+            ngettext(
+                "{count} process follows to {new}, and {old} becomes read-only",
+                "{count} processes follow to {new}, and {old} becomes read-only",
+                len(living_processes(self.client)),
+                new=whereabouts.place_of(self.target),
+                old=whereabouts.place_of(self.source),
+            ),
+        )
+
+    def _say(self, name: str, words: str) -> None:
+        self.around.say(step(name, words))
 
     def estimate(self, found: Checked) -> float:
         """Of the seconds that writes wait, by a dump."""
@@ -120,8 +158,13 @@ class Mover:
             if posted is not None:
                 return self._finish(posted)
             found, method = self.check()
-            if not self.confirm(f"Move to {whereabouts.place_of(self.target)}?"):
-                raise MoveFailed("nothing was changed: nobody agreed to the plan (--yes agrees to it)")
+            if not self.confirm(gettext("Move to {place}?", place=whereabouts.place_of(self.target))):
+                raise MoveFailed(
+                    sentence(
+                        "nothing was changed: nobody agreed to the plan ({option} agrees to it)",
+                        option="--yes",
+                    )
+                )
             with (
                 dumping.only_one(self.source),
                 migrate.no_migration(self.source, self.settings.ballast_schema),
@@ -133,7 +176,7 @@ class Mover:
         record.write(self.client, move)
         try:
             self.hear(move)
-            self._require_audit(self.source, "old")
+            self._require_audit(self.source)
             checks.mark_copy(self.target, found.source.search_path)
             with self._copy(found, move) as copied, self._held(found, move) as (held, move):
                 copied(held)
@@ -142,27 +185,36 @@ class Mover:
                 move = self.switched(move)
         except BaseException as error:
             if closing and (stands := self._what_stands()) is not None:
-                raise MoveFailed(f"{stands} ({words_of(error)}). Start again to finish") from error
+                raise MoveFailed(
+                    sentence("{what} ({error}). Start again to finish", what=stands, error=words_of(error))
+                ) from error
             with suppress(redis.RedisError):
                 record.forget(self.client)
             if isinstance(error, SQLAlchemyError):
                 raise MoveFailed(words_of(error)) from error
             raise
         paused = move.switched_at - move.held_at
-        self.around.say(f"switched  to {move.moved_to}; writes waited for {paused:.1f} s")
+        self._say(
+            "switched",
+            gettext(
+                "to {place}; writes waited for {seconds} s", place=move.moved_to, seconds=decimals(paused, 1)
+            ),
+        )
         self._clear_up(move)
         return move
 
-    def _what_stands(self) -> str | None:
+    def _what_stands(self) -> Sentence | None:
         """After a failure in the switch; None if the old database is in charge for sure."""
         try:
             posted = hold.notice_in(self.source, self.settings.ballast_schema)
         except SQLAlchemyError:
-            return (
+            return sentence(
                 "the old database was lost at the moment of the switch, so it is not known which one is in charge: it "
                 "says so itself once it answers, and nothing else is written to"
             )
-        return None if posted is None else f"{posted.moved_to} is in charge, but what follows failed"
+        if posted is None:
+            return None
+        return sentence("{place} is in charge, but what follows failed", place=posted.moved_to)
 
     def begun(self, method: str) -> Move:
         """A new move, not on record yet."""
@@ -192,7 +244,7 @@ class Mover:
         with Pause(self.client):
             wait_until_heard(self.client)
             with hold.held(self.source, found.tables, self.settings.ballast_schema) as held:
-                self.around.say("held      nobody writes; people are told that the bot is paused")
+                self._say("held", gettext("nobody writes; people are told that the bot is paused"))
                 yield held, move
 
     def hear(self, move: Move) -> None:
@@ -204,13 +256,25 @@ class Mover:
             answers = record.reached(self.client, move)
             for process, told in answers.items():
                 if told != "ok":
-                    raise MoveFailed(f"the process {process} cannot connect to the new server: {told}")
+                    raise MoveFailed(
+                        sentence(
+                            "the process {name} cannot connect to the new server: {error}",
+                            name=process,
+                            error=told,
+                        )
+                    )
             silent = living - answers.keys()
             time.sleep(0.05)
         if silent:
-            self.around.say(
-                f"silent    {len(silent)} of {len(living)} processes have not answered ({_named(silent)}): frozen, "
-                "or of an older release. They cannot write to the old database; restart those that do not follow"
+            self._say(
+                "silent",
+                gettext(
+                    "{silent} of {count} processes have not answered ({names}): frozen, or of an older release. They "
+                    "cannot write to the old database; restart those that do not follow",
+                    silent=len(silent),
+                    count=len(living),
+                    names=_named(silent),
+                ),
             )
 
     @contextmanager
@@ -229,14 +293,14 @@ class Mover:
                 folder / "schema.dump",
             )
         with replication.running(self.source, self.target, found.tables) as running:
-            self.around.say("copying   everybody writes meanwhile")
+            self._say("copying", gettext("everybody writes meanwhile"))
             running.wait_for_first_copy()
-            self.around.say("copied    all tables; what is written is sent after")
+            self._say("copied", gettext("all tables; what is written is sent after"))
 
             def catch_up(held: Hold) -> None:
                 running.catch_up(held, CATCH_UP_SECONDS)
                 running.compare(held, self.settings.ballast_schema, self.settings.backup_schemas)
-                self.around.say("compared  the rows of all tables and the ledger's sums are the same")
+                self._say("compared", gettext("the rows of all tables and the ledger's sums are the same"))
 
             yield catch_up
 
@@ -251,8 +315,14 @@ class Mover:
                 file,
                 begun=_nothing,
             )
-            self.around.say(
-                f"dumped    {sum(dumped.facts.tables.values()):,} rows, {file.stat().st_size:,} bytes"
+            self._say(
+                "dumped",
+                ngettext(
+                    "{count} row, {bytes} bytes",
+                    "{count} rows, {bytes} bytes",
+                    sum(dumped.facts.tables.values()),
+                    bytes=file.stat().st_size,
+                ),
             )
             restore_into(self.target, file, tools, overwrite=found.resumes)
             passed = judge(
@@ -262,7 +332,10 @@ class Mover:
                 schemas=self.settings.backup_schemas,
                 own_checks=self.around.own_checks,
             )
-            self.around.say(f"compared  rows and sums are the same; {passed} of {passed} checks passed")
+            self._say(
+                "compared",
+                gettext("rows and sums are the same; {count} of {count} checks passed", count=passed),
+            )
 
     def _in_time(self) -> Deadline:
         return Deadline(self.settings.backup_deadline_seconds + CLEARING_SECONDS)
@@ -284,14 +357,19 @@ class Mover:
     def _finish(self, notice: Notice) -> Move:
         """The old database is closed already: by a run that was killed then."""
         if notice.moved_to != whereabouts.place_of(self.target):
-            raise MoveFailed(f"this database was moved to {notice.moved_to} already: set DATABASE_URL to it")
+            raise MoveFailed(
+                sentence(
+                    "this database was moved to {place} already: set DATABASE_URL to it",
+                    place=notice.moved_to,
+                )
+            )
         move = record.read(self.client)
         if move is None or move.id != notice.move_id:
             move = replace(self.begun("dump"), id=notice.move_id)
         if move.state is not MoveState.SWITCHED:
             move = self.switched(move)
         FleetStore(self.client).change(lambda fleet, now: fleet.let_go(now=now, by=ACTOR), ACTOR)
-        self.around.say(f"switched  to {move.moved_to}, by an earlier run")
+        self._say("switched", gettext("to {place}, by an earlier run", place=move.moved_to))
         self._clear_up(move)
         return move
 
@@ -300,9 +378,25 @@ class Mover:
         ended = hold.end_sessions(self.source)
         replication.remove(self.source, self.target)
         checks.unmark_copy(self.target)
-        self.around.say(f"closed    the old database is read-only; {ended} sessions were ended")
-        for url, which in ((self.target, "new"), (self.source, "old")):
-            self._require_audit(url, which, f"the move is done, {move.moved_to} is in charge. But ")
+        self._say(
+            "closed",
+            ngettext(
+                "the old database is read-only; {count} session was ended",
+                "the old database is read-only; {count} sessions were ended",
+                ended,
+            ),
+        )
+        for url in (self.target, self.source):
+            try:
+                self._require_audit(url)
+            except MoveFailed as failed:
+                raise MoveFailed(
+                    sentence(
+                        "the move is done, {place} is in charge. But {failure}",
+                        place=move.moved_to,
+                        failure=failed.whole,
+                    )
+                ) from failed
 
     def close(self, move: Move) -> None:
         """The old database refuses every write from now on."""
@@ -312,21 +406,36 @@ class Mover:
         if hold.notice_in(self.source, schema) is None:
             with hold.held(self.source, tables, schema) as held:
                 held.hand_over(Notice(move.id, move.moved_to, move.sealed), schema, whole=not schemas)
-        self.around.say(f"closed    the old database; {hold.end_sessions(self.source)} sessions were ended")
+        self._say(
+            "closed",
+            ngettext(
+                "the old database; {count} session was ended",
+                "the old database; {count} sessions were ended",
+                hold.end_sessions(self.source),
+            ),
+        )
 
-    def _require_audit(self, url: str, which: str, before: str = "") -> None:
+    def _require_audit(self, url: str) -> None:
         findings: list[Finding] = audit(url, self.settings.ballast_schema, self.around.own_checks)
-        failed = [finding.name for finding in findings if not finding.ok]
+        failed = "; ".join(finding.name for finding in findings if not finding.ok)
+        count, is_old = len(findings), url == self.source
+        if failed and is_old:
+            raise MoveFailed(sentence("the audit of the old database fails: {checks}", checks=failed))
         if failed:
-            raise MoveFailed(f"{before}the audit of the {which} database fails: {'; '.join(failed)}")
-        self.around.say(f"audited   the {which} database: {len(findings)} of {len(findings)} checks passed")
+            raise MoveFailed(sentence("the audit of the new database fails: {checks}", checks=failed))
+        self._say(
+            "audited",
+            gettext("the old database: {count} of {count} checks passed", count=count)
+            if is_old
+            else gettext("the new database: {count} of {count} checks passed", count=count),
+        )
 
     def abort(self) -> None:
         """End what a killed run left. Raises MoveFailed if the move is done."""
         with whereabouts.as_given():
             posted = hold.notice_in(self.source, self.settings.ballast_schema)
             if posted is not None:
-                raise MoveFailed(f"the move is done: {posted.moved_to} is in charge")
+                raise MoveFailed(sentence("the move is done: {place} is in charge", place=posted.moved_to))
             replication.remove(self.source, self.target)
         FleetStore(self.client).change(lambda fleet, now: fleet.let_go(now=now, by=ACTOR), ACTOR)
         record.forget(self.client)

@@ -18,6 +18,7 @@ from dbcore.breaker.store import CONNECTIONS_KEY, FleetStore
 from dbcore.breaker.view import MOVE
 from dbcore.moving.errors import MoveFailed
 from dbcore.redis_client import redis_time
+from dbcore.sentences import sentence
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +44,20 @@ class Pause:
     def __enter__(self) -> Pause:
         held = self._store.change(self._begun, ACTOR)
         if not held.is_held or held.overridden_by != ACTOR:
-            by = held.overridden_by or "an operator"
-            raise MoveFailed(f"the breaker is set by {by}: run `ballast breaker auto`, and start again")
+            command = "ballast breaker auto"
+            if held.overridden_by is None:
+                raise MoveFailed(
+                    sentence(
+                        "the breaker is set by an operator: run `{command}`, and start again", command=command
+                    )
+                )
+            raise MoveFailed(
+                sentence(
+                    "the breaker is set by {name}: run `{command}`, and start again",
+                    name=held.overridden_by,
+                    command=command,
+                )
+            )
         self._thread.start()
         return self
 

@@ -9,6 +9,7 @@ from ballast.payouts.adapter import PayoutAdapter
 from ballast.payouts.manual import NAME, Manual
 from ballast.providers import installed
 from dbcore.ledger.withdrawals import Limits
+from dbcore.sentences import sentence
 from dbcore.settings import Settings, SettingsError
 
 
@@ -31,7 +32,11 @@ def require_adapter(settings: Settings) -> None:
     found = installed.providers(settings)
     usable = [NAME, *sorted(name for name, by in found.items() if isinstance(by, PayoutAdapter))]
     raise SettingsError(
-        f"WITHDRAWALS_BY: expected what is set up and pays out ({', '.join(usable)}); got {settings.withdrawals_by!r}"
+        sentence(
+            "WITHDRAWALS_BY: expected what is set up and pays out ({names}); got {value}",
+            names=", ".join(usable),
+            value=repr(settings.withdrawals_by),
+        )
     )
 
 

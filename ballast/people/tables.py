@@ -29,7 +29,7 @@ def users_table(settings: Settings) -> Table[Person]:
             person.status.value,
             _plain(person.balance, settings),
             settings.currency,
-            frozen(person),
+            _frozen(person),
             person.language or person.language_code,
             person.first_seen_at,
             person.last_seen_at,
@@ -94,7 +94,7 @@ def movements_table(settings: Settings) -> Table[Movement]:
     return Table(head, row)
 
 
-def frozen(person: Person) -> str:
+def _frozen(person: Person) -> str:
     """Empty if it is not."""
     if not person.frozen:
         return ""

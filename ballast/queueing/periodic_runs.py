@@ -9,6 +9,7 @@ from ballast.inbox import Acceptance, Inbox, Publisher
 from ballast.jobs import JobInvalid
 from ballast.queueing.envelope import Envelope
 from ballast.queueing.kinds import JOB_TYPES
+from ballast.texts import gettext
 
 
 def run_now(inbox: Inbox, publisher: Publisher, name: str) -> str:
@@ -19,15 +20,15 @@ def run_now(inbox: Inbox, publisher: Publisher, name: str) -> str:
     """
     kinds = [kind for kind in INSTALLED.periodic if name in {kind, kind.rpartition(".")[2]}]
     if len(kinds) != 1:
-        expected = (
-            ", ".join(kinds or sorted(INSTALLED.periodic)) or "none, for no app has a periodic function"
-        )
-        raise JobInvalid(f"expected one of {expected}; got {name!r}")
+        names = ", ".join(kinds or sorted(INSTALLED.periodic))
+        if not names:
+            raise JobInvalid(gettext("no app has a periodic function; got {text}", text=repr(name)))
+        raise JobInvalid(gettext("expected one of {names}; got {text}", names=names, text=repr(name)))
     (kind,) = kinds
     job_id = f"every-{kind}-{uuid.uuid4().hex}"
     receipt = inbox.accept(Envelope.of(JOB_TYPES[kind](), job_id=job_id, lane=lane_of(kind)))
     if receipt.status is not Acceptance.ACCEPTED:
-        raise JobInvalid(f"{kind}: too many jobs wait; nothing was queued")
+        raise JobInvalid(gettext("{kind}: too many jobs wait; nothing was queued", kind=kind))
     if receipt.dispatch is not None:
         publisher.publish(receipt.dispatch)
     return job_id

@@ -29,6 +29,7 @@ from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import star_book
 from dbcore.ledger.star_book import Reading
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ BALANCE_TRIES = 5
 """While people pay, the balance may be newer than the last page."""
 
 
-class ReconciliationRefused(Exception):
+class ReconciliationRefused(Refusal):
     """There is nothing to compare: an app books payments by itself."""
 
 
@@ -52,7 +53,9 @@ def require_ours() -> None:
     """Raises ReconciliationRefused if the ledger does not book payments."""
     if INSTALLED.handlers[RecordPayment.kind].replaced_by is not None:
         raise ReconciliationRefused(
-            "an app replaces RecordPayment and books payments by itself, so the ledger has none to compare"
+            sentence(
+                "an app replaces RecordPayment and books payments by itself, so the ledger has none to compare"
+            )
         )
 
 

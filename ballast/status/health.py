@@ -206,8 +206,8 @@ def _away(now: HealthInputs) -> tuple[str, str]:
         if why in {None, SCHEMA}:
             why = gettext("tables or functions are missing: is the schema migrated?")
         remedy = gettext("It was let through, but nobody had an answer since ({why}).", why=why)
-    queued = gettext("Commands wait in Redis and people are told so; nothing is lost.")
-    return title, f"{remedy} {queued}"
+    kept = gettext("Commands wait in Redis and people are told so; nothing is lost.")
+    return title, f"{remedy} {kept}"
 
 
 def _paused(by: str | None, lasted: str) -> str:

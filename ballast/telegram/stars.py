@@ -9,6 +9,7 @@ from telegram.error import TelegramError
 
 from ballast.telegram.bot import make_bot
 from ballast.telegram.calls import call
+from dbcore.sentences import Explained, sentence
 from dbcore.settings import Settings
 
 PAGE = 100
@@ -17,7 +18,7 @@ PAGE = 100
 CALL_SECONDS_MAX = 10.0
 
 
-class BookUnreadable(Exception):
+class BookUnreadable(Explained):
     """Telegram gave no page of it. What was read before holds."""
 
 
@@ -46,4 +47,7 @@ class StarBook:
             async with asyncio.timeout(CALL_SECONDS_MAX):
                 return await call(self._bot, method, parameters)
         except (TelegramError, TimeoutError) as error:
-            raise BookUnreadable(f"Telegram does not answer {method} ({str(error) or 'too late'})") from error
+            why = str(error) or sentence("too late")
+            raise BookUnreadable(
+                sentence("Telegram does not answer {method} ({error})", method=method, error=why)
+            ) from error

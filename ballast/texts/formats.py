@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime, tzinfo
 from functools import cache
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from ballast.texts.catalogues import ENGLISH
 from ballast.texts.speech import chosen_zone, gettext, spoken
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _ENGLISH_SIGNS = (",", ".")
 
@@ -45,6 +48,8 @@ def amount(minor: int, exponent: int, currency: str) -> str:
 
 def zone(default: str = "UTC") -> ZoneInfo:
     """Whose clocks times are shown by: those of whoever reads, or of `default` if they chose none."""
+    from zoneinfo import ZoneInfo  # which reads how this Python was built: no number needs that
+
     return ZoneInfo(chosen_zone() or default)
 
 

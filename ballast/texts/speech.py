@@ -1,4 +1,7 @@
-"""The language that is spoken, and texts in it."""
+"""The language that is spoken, and texts in it.
+
+Nothing but the standard library is imported at the top: `ballast --help` says texts, and answers at once.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-
-import structlog
+from typing import TYPE_CHECKING
 
 from ballast.texts.catalogues import ENGLISH, OWN, Key, Source, is_right_to_left, sources, sources_of_apps
-from dbcore.sentences import Refusal, Sentence
-from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from dbcore.sentences import Explained, Sentence
 
 _SPOKEN: ContextVar[str] = ContextVar("spoken", default=ENGLISH)
 _ZONE: ContextVar[str | None] = ContextVar("zone", default=None)
@@ -67,11 +68,35 @@ def ngettext(one: str, many: str, count: int, /, **arguments: object) -> str:
     return _said(OWN, one, one if count == 1 else many, count, arguments)
 
 
-def said(sentences: Refusal | Sentence | str) -> str:
+def template(one: str, many: str | None = None, count: int | None = None, /) -> str:
+    """A text as it is in the catalogues, or its form for `count`, for a library that fills its places in by itself. A
+    translation with other places than the English text is passed over.
+    """
+    english = one if many is None or count == 1 else many
+    for each in sources(OWN):
+        found = each.catalogue(_SPOKEN.get()).find(one, count)
+        if found is not None and _has_places_of(english, found):
+            return found
+    return english
+
+
+def _has_places_of(english: str, translated: str) -> bool:
+    from string import Formatter
+
+    places = {name for _, name, _, _ in Formatter().parse(english)}
+    try:
+        return {name for _, name, _, _ in Formatter().parse(translated)} <= {*places, None}
+    except ValueError:  # a brace without its other
+        return False
+
+
+def said(sentences: Explained | Sentence | str) -> str:
     """What dbcore and others keep as English sentences."""
+    from dbcore.sentences import Explained, Sentence
+
     if isinstance(sentences, str):
         return sentences
-    if isinstance(sentences, Refusal):
+    if isinstance(sentences, Explained):
         return " ".join(said(each) for each in sentences.sentences)
     arguments = {
         name: said(value) if isinstance(value, Sentence) else value
@@ -99,10 +124,10 @@ def of_app(folder: Path | None, key: str, english: str, count: int | None, /, **
 def _said(
     own: tuple[Source, ...], key: Key, english: str, count: int | None, arguments: Mapping[str, object]
 ) -> str:
-    from ballast.texts.formats import number
-
     language = _SPOKEN.get()
     if count is not None:
+        from ballast.texts.formats import number
+
         arguments = {"count": number(count), **arguments}
     shown = {name: _in_place(value, language) for name, value in arguments.items()}
     for each in sources(own):
@@ -112,15 +137,23 @@ def _said(
         try:
             return template.format_map(shown) if shown else template
         except (KeyError, IndexError, ValueError) as error:
+            import structlog
+
+            log = structlog.get_logger(__name__)
             log.warning("text_broken", language=language, text=english, error=repr(error))
     return english.format_map(shown) if shown else english
 
 
 def _in_place(value: object, language: str) -> str:
     """An argument as it may stand among right-to-left words, which must not turn its signs and digits around."""
-    from ballast.texts.formats import number
+    if isinstance(value, int) and not isinstance(value, bool):
+        from ballast.texts.formats import number
 
-    text = number(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+        text = number(value)
+    else:
+        text = str(value)
     if not is_right_to_left(language) or not text or "\n" in text:
         return text
+    from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
+
     return f"{FIRST_STRONG_ISOLATE}{text}{POP_DIRECTIONAL_ISOLATE}"

@@ -14,6 +14,7 @@ from dbcore.backups.errors import BackupBusy, BackupFailed
 from dbcore.backups.facts import Facts, read_facts
 from dbcore.backups.programs import Programs
 from dbcore.guard import pool
+from dbcore.sentences import sentence
 
 _LOCK = 0x62616C6C62616B  # "ballbak"
 _LOCK_WAIT_MS = 30_000
@@ -39,7 +40,7 @@ def only_one(url: str) -> Iterator[None]:
     engine = pool.single(url, application_name="ballast backup")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _LOCK}).scalar_one():
-            raise BackupBusy("another backup of this database is running")
+            raise BackupBusy(sentence("another backup of this database is running"))
         yield
 
 
@@ -76,7 +77,7 @@ def dump(
         ).one()
         revision = migrate.current_revision(connection, schema)
         if revision is None:
-            raise BackupFailed("the database has none of Ballast's tables: migrate first")
+            raise BackupFailed(sentence("the database has none of Ballast's tables: migrate first"))
         begun()
         programs.run(
             "pg_dump",

@@ -8,6 +8,8 @@ BackupError       a sentence for an operator
 
 from __future__ import annotations
 
+from dbcore.sentences import Explained
+
 _WORDS_MAX = 300
 
 
@@ -16,8 +18,8 @@ def words_of(error: BaseException) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split())[:_WORDS_MAX]
 
 
-class BackupError(Exception):
-    """The message is a sentence for an operator, without its full stop."""
+class BackupError(Explained):
+    """Said in a sentence for an operator, without its full stop."""
 
 
 class BackupFailed(BackupError):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, text
 
 from dbcore.qualified_names import qualified
+from dbcore.sentences import Sentence, sentence
 
 # Not what an extension brings: a new database has what the extension puts there.
 _RELATIONS = """
@@ -42,16 +43,30 @@ class Facts(BaseModel):
     tables: dict[str, int]
     sums: dict[str, dict[str, int]]
 
-    def differences(self, found: Facts) -> list[str]:
+    def differences(self, found: Facts) -> list[Sentence]:
         """What another database has otherwise, a phrase each."""
         wrong = [
-            f"{name} has {found.tables.get(name, 'no')} rows instead of {rows}"
+            sentence(
+                "{table} has {rows} rows instead of {expected}",
+                table=name,
+                rows=found.tables.get(name, 0),
+                expected=rows,
+            )
+            if name in found.tables
+            else sentence("{table} is missing, which had {expected} rows", table=name, expected=rows)
             for name, rows in self.tables.items()
             if found.tables.get(name) != rows
         ]
         for name, sums in self.sums.items():
             if found.sums.get(name) != sums:
-                wrong.append(f"the sum of {name} is {found.sums.get(name)} instead of {sums}")
+                wrong.append(
+                    sentence(
+                        "the sum of {name} is {sums} instead of {expected}",
+                        name=name,
+                        sums=str(found.sums.get(name)),
+                        expected=str(sums),
+                    )
+                )
         return wrong
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from dbcore.backups.errors import BackupFailed
 from dbcore.guard import pool
 from dbcore.guard.deadline import remaining_seconds
+from dbcore.sentences import sentence
 
 _PACKAGED = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin")
 _PR_SET_PDEATHSIG = 1
@@ -69,7 +70,9 @@ class Programs:
             )
         except subprocess.TimeoutExpired:
             raise BackupFailed(
-                f"{program} did not end within BACKUP_DEADLINE_SECONDS, and was ended"
+                sentence(
+                    "{program} did not end within BACKUP_DEADLINE_SECONDS, and was ended", program=program
+                )
             ) from None
         finally:
             if process.poll() is None:
@@ -89,13 +92,21 @@ def find(server_major: int, folders: Iterable[Path]) -> Programs:
     fit = [programs for programs in found if programs.major >= server_major]
     if fit:
         return min(fit, key=lambda programs: programs.major)
-    install = f"install PostgreSQL's client programs of version {server_major}, or name their folder in BACKUP_PROGRAMS"
+    install = sentence(
+        "install PostgreSQL's client programs of version {version}, or name their folder in BACKUP_PROGRAMS",
+        version=server_major,
+    )
     if not found:
-        raise BackupFailed(f"there is no pg_dump: {install}")
+        raise BackupFailed(sentence("there is no pg_dump: {install}", install=install))
     newest = max(programs.major for programs in found)
     raise BackupFailed(
-        f"pg_dump is of PostgreSQL {newest} and the server of {server_major}, which an older program cannot dump: "
-        f"{install}"
+        sentence(
+            "pg_dump is of PostgreSQL {newest} and the server of {server}, which an older program cannot dump: "
+            "{install}",
+            newest=newest,
+            server=server_major,
+            install=install,
+        )
     )
 
 

@@ -13,6 +13,7 @@ from dbcore.backups.facts import Facts, read_facts
 from dbcore.backups.programs import Programs
 from dbcore.guard import pool
 from dbcore.ledger.audit import Check, audit
+from dbcore.sentences import sentence, several
 
 
 def restore_into(url: str, dump: Path, programs: Programs, *, overwrite: bool = False) -> None:
@@ -57,16 +58,18 @@ def judge(
             wrong = facts.differences(read_facts(connection, schema, schemas))
             is_old = migrate.current_revision(connection, schema) != migrate.newest_revision()
         if wrong:
-            raise BackupFailed(f"what was restored is not what was dumped: {'; '.join(wrong)}")
+            raise BackupFailed(
+                sentence("what was restored is not what was dumped: {wrong}", wrong=several(wrong, "; "))
+            )
         if is_old:
             migrate.upgrade(url, schema=schema)
         findings = audit(url, schema, own_checks)
     except SQLAlchemyError as error:
         raise BackupFailed(
-            f"what was restored cannot be read: {' '.join(str(error).split())[:300]}"
+            sentence("what was restored cannot be read: {error}", error=" ".join(str(error).split())[:300])
         ) from error
     failed = [finding for finding in findings if not finding.ok or finding.skipped]
     if failed:
         told = "; ".join(": ".join([finding.name, *finding.offenders[:1]]) for finding in failed)
-        raise BackupFailed(f"the audit of what was restored fails: {told}")
+        raise BackupFailed(sentence("the audit of what was restored fails: {told}", told=told))
     return len(findings)

@@ -9,6 +9,7 @@ from dbcore.backups.errors import BackupFailed
 from dbcore.backups.facts import count_relations
 from dbcore.guard import pool
 from dbcore.qualified_names import qualified
+from dbcore.sentences import sentence
 
 _CONNECTED = """
 SELECT DISTINCT application_name FROM pg_stat_activity
@@ -30,12 +31,17 @@ def require_free(url: str, *, overwrite: bool) -> None:
         connected = connection.execute(text(_CONNECTED)).scalars().all()
         if connected:
             raise BackupFailed(
-                f"processes of Ballast are connected ({', '.join(sorted(connected))}): stop them first"
+                sentence(
+                    "processes of Ballast are connected ({processes}): stop them first",
+                    processes=", ".join(sorted(connected)),
+                )
             )
         tables = count_relations(connection)
     if tables and not overwrite:
         raise BackupFailed(
-            "the database is not empty: give a new one by --into, or let this one be replaced by --overwrite"
+            sentence(
+                "the database is not empty: give a new one by --into, or let this one be replaced by --overwrite"
+            )
         )
 
 
@@ -45,4 +51,4 @@ def pause_broadcasts(url: str, schema: str | None) -> list[int]:
         with pool.single(url, application_name="ballast restore", schema=schema).begin() as connection:
             return list(connection.execute(text(qualified(_PAUSE, schema))).scalars())
     except SQLAlchemyError as error:
-        raise BackupFailed(f"broadcasts could not be paused: {error}") from error
+        raise BackupFailed(sentence("broadcasts could not be paused: {error}", error=error)) from error

@@ -48,31 +48,11 @@ def set_override(client: redis.Redis, word: str, actor: str) -> None:
         store.change(overridden, by)
 
 
-def describe(client: redis.Redis) -> str:
-    """State, reason, since, until, who probes, and the last outages, as text.
+def described(client: redis.Redis) -> dict[str, object]:
+    """State, reason, since, until, who probes, and the last outages, as JSON values; times are ISO 8601.
 
     Raises redis.RedisError, StateUnreadable.
     """
-    fleet, time = read_state(client)
-    now = view_of(fleet, time)
-    lines = [f"state        {now.state.value}"]
-    if now.paused_by is not None:
-        lines.append(f"paused by    {now.paused_by}")
-    if now.reason is not None:
-        lines.append(f"reason       {now.reason.value}")
-    if now.since:
-        lines.append(f"since        {_time(now.since)}")
-    if now.until is not None:
-        lines.append(f"until        {_time(now.until)} (next probe in {now.retry_after_seconds:.1f} s)")
-    if now.probers:
-        lines.append(f"probed by    {', '.join(now.probers)}")
-    for number, outage in enumerate(outages.read(client, fleet, time)):
-        lines.append(f"{'outages' if number == 0 else '':<13}{described_outage(outage, time)}")
-    return "\n".join(lines)
-
-
-def described(client: redis.Redis) -> dict[str, object]:
-    """The same as JSON values; times are ISO 8601. Raises like `describe`."""
     fleet, time = read_state(client)
     now = view_of(fleet, time)
     return {
@@ -89,21 +69,6 @@ def outage_as_json(outage: Outage) -> dict[str, object]:
     return {**asdict(outage), **{name: iso_time(getattr(outage, name)) for name in times}}
 
 
-def described_outage(outage: Outage, now: float) -> str:
-    """In one line. now -- by Redis's clock."""
-    seconds = (outage.ended_at or now) - outage.began_at
-    what = outage.reason.value if outage.reason else f"pause by {outage.paused_by or 'an operator'}"
-    parts = [what, f"{outage.jobs_waited} waited, the longest {outage.longest_wait_seconds:.0f} s"]
-    if outage.jobs_waited and outage.ended_at and outage.drained_at:
-        parts.append(f"the last finished {max(0.0, outage.drained_at - outage.ended_at):.0f} s after")
-    if outage.jobs_left and outage.ended_at:
-        parts.append(f"{outage.jobs_left} still wait")
-    if outage.failed_probes:
-        parts.append(f"{outage.failed_probes} probes failed")
-    lasts = "" if outage.ended_at else " so far"
-    return f"{_time(outage.began_at)}  {seconds:,.0f} s{lasts}  {', '.join(parts)}"
-
-
 def user_here() -> str:
     """Who is at this command line: `user@host`."""
     try:
@@ -116,7 +81,3 @@ def user_here() -> str:
 def iso_time(seconds: float | None) -> str | None:
     """ISO 8601, of seconds since 1970."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
-
-
-def _time(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

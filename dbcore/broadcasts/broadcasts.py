@@ -235,7 +235,13 @@ def create(
         paid,
     )
     if not same or (broadcast.by_program and not by_program):
-        raise BroadcastRefused(f"the key {key!r} was used before, for another broadcast ({broadcast.id})")
+        raise BroadcastRefused(
+            sentence(
+                "the key {key} was used before, for another broadcast ({id})",
+                key=repr(key),
+                id=str(broadcast.id),
+            )
+        )
     return broadcast
 
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
+from dbcore.sentences import sentence
 from dbcore.text import storable
 
 LEASE_SECONDS = 120.0
@@ -119,7 +120,7 @@ def lease(
         name="broadcasts.lease",
     )
     if status is None:
-        raise BroadcastRefused(f"there is no broadcast {broadcast_id}")
+        raise BroadcastRefused(sentence("there is no broadcast {id}", id=str(broadcast_id)))
     people = zip(user_ids or (), telegram_ids or (), wanted or (), strict=True)
     return Lease(
         number=number,

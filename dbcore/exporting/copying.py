@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from dbcore.guard import pool
 from dbcore.qualified_names import qualified
+from dbcore.sentences import Explained
 
 Form = Literal["csv", "jsonl"]
 
@@ -25,8 +26,8 @@ _STATEMENT_TIMEOUT = "6h"  # in place of the role's own, which is meant for the 
 _JSON_LINES = "FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02'"
 
 
-class ExportRefused(Exception):
-    """It cannot be exported, or is not whole. The message says what was expected and what was found."""
+class ExportRefused(Explained):
+    """It cannot be exported, or is not whole. It says what was expected and what was found."""
 
 
 @contextmanager

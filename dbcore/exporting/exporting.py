@@ -13,6 +13,7 @@ from dbcore.exporting.copying import ExportRefused, Form, HashedFile, copy, snap
 from dbcore.exporting.files import ExportFile, export_files, time
 from dbcore.exporting.manifest import MANIFEST, Manifest, ManifestFile
 from dbcore.qualified_names import qualified
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 
 TABLE_PREFIX = "table."
@@ -65,7 +66,11 @@ def require_revision(connection: Connection, schema: str | None) -> str:
     revision, newest = migrate.current_revision(connection, schema), migrate.newest_revision()
     if revision != newest:
         raise ExportRefused(
-            f"the schema is at revision {revision}, this release expects {newest}: migrate first"
+            sentence(
+                "the schema is at revision {revision}, this release expects {newest}: migrate first",
+                revision=revision,
+                newest=newest,
+            )
         )
     return newest
 
@@ -86,7 +91,9 @@ def own_table(connection: Connection, name: str) -> ExportFile:
         {"name": name},
     ).scalar_one_or_none()
     if found is None or "/" in found:
-        raise ExportRefused(f"--table: there is no table {name}; expected a name such as shop.orders")
+        raise ExportRefused(
+            sentence("--table: there is no table {name}; expected a name such as shop.orders", name=name)
+        )
     return ExportFile(TABLE_PREFIX + str(found), f"SELECT * FROM {found}")  # noqa: S608  quoted by the server
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dbcore.exporting.copying import ExportRefused, told
 from dbcore.exporting.manifest import MANIFEST
+from dbcore.sentences import sentence
 
 PARTIAL = ".partial"
 _OURS = (".csv", ".jsonl", MANIFEST)
@@ -23,7 +24,7 @@ def growing(folder: Path) -> Iterator[Path]:
     """
     folder = folder.absolute()
     if not is_free(folder):
-        raise ExportRefused(f"{folder}: expected a new or an empty folder")
+        raise ExportRefused(sentence("{folder}: expected a new or an empty folder", folder=folder))
     partial = folder.with_name(folder.name + PARTIAL)
     with told(partial):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def _take(handle: int, partial: Path) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise ExportRefused(f"{partial}: another export is writing to it") from None
+        raise ExportRefused(sentence("{folder}: another export is writing to it", folder=partial)) from None
 
 
 def _clear(partial: Path) -> None:
@@ -64,6 +65,12 @@ def _clear(partial: Path) -> None:
         left = list(partial.iterdir())
         strange = [path.name for path in left if not path.name.endswith(_OURS) or not path.is_file()]
         if strange:
-            raise ExportRefused(f"{partial}: expected what is left of an export, found {strange[0]}")
+            raise ExportRefused(
+                sentence(
+                    "{folder}: expected what is left of an export, found {name}",
+                    folder=partial,
+                    name=strange[0],
+                )
+            )
         for path in left:
             path.unlink()

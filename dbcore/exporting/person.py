@@ -20,6 +20,7 @@ from dbcore.exporting.exporting import moment, require_revision
 from dbcore.exporting.files import money, profile_columns, time
 from dbcore.ledger.users import UserRef
 from dbcore.qualified_names import qualified
+from dbcore.sentences import sentence
 from dbcore.settings import Settings
 
 Waiting = Callable[[int], Mapping[str, Any]]
@@ -116,7 +117,7 @@ def export_person(
         user_id, telegram_id = _found(connection, schema, person)
         path = path / f"person-{telegram_id}.json" if path.is_dir() else path
         if path.exists():
-            raise ExportRefused(f"{path}: expected a new file, found one")
+            raise ExportRefused(sentence("{path}: expected a new file, found one", path=path))
         partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
             file = HashedFile(partial)
@@ -142,7 +143,7 @@ def _found(connection: Connection, schema: str | None, person: UserRef) -> tuple
         {"value": value},
     ).one_or_none()
     if row is None:
-        raise ExportRefused("--person: the bot knows nobody of this name or ID")
+        raise ExportRefused(sentence("--person: the bot knows nobody of this name or ID"))
     return row[0], row[1]
 
 

@@ -15,15 +15,25 @@ from typing import Any
 from dbcore.exporting.copying import ExportRefused, told
 from dbcore.exporting.folder import PARTIAL
 from dbcore.exporting.manifest import MANIFEST, Manifest, ManifestFile, read_manifest
+from dbcore.sentences import Sentence, sentence
 
 _CSV_FIELD_MAX = 1 << 30  # PostgreSQL's own bound of a value
 
 
-def verify(folder: Path) -> tuple[Manifest, list[str]]:
+def verify(folder: Path) -> tuple[Manifest, list[Sentence]]:
     """The manifest, and what is wrong, a sentence each. Raises ExportRefused for what is no export."""
     if not (folder / MANIFEST).is_file():
-        whole = ": it was broken off" if folder.name.endswith(PARTIAL) else ""
-        raise ExportRefused(f"{folder}: expected a folder with a {MANIFEST}, found none{whole}")
+        if folder.name.endswith(PARTIAL):
+            none = sentence(
+                "{folder}: expected a folder with a {file}, found none: it was broken off",
+                folder=folder,
+                file=MANIFEST,
+            )
+        else:
+            none = sentence(
+                "{folder}: expected a folder with a {file}, found none", folder=folder, file=MANIFEST
+            )
+        raise ExportRefused(none)
     try:
         with told(folder):
             manifest = read_manifest(folder)
@@ -35,7 +45,7 @@ def verify(folder: Path) -> tuple[Manifest, list[str]]:
     known = {MANIFEST, *manifest.files}
     with told(folder):
         strange = sorted(path.name for path in folder.iterdir() if path.name not in known)
-    return manifest, [*wrong, *(f"{name}: is not in the manifest" for name in strange)]
+    return manifest, [*wrong, *(sentence("{file}: is not in the manifest", file=name) for name in strange)]
 
 
 def sha256_of(path: Path) -> str:
@@ -43,27 +53,31 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _judged(folder: Path, name: str, file: ManifestFile, manifest: Manifest) -> Iterator[str]:
+def _judged(folder: Path, name: str, file: ManifestFile, manifest: Manifest) -> Iterator[Sentence]:
     path = folder / name
     if not path.is_file() or path.parent != folder:
-        yield f"{name}: is missing"
+        yield sentence("{file}: is missing", file=name)
         return
     if (size := path.stat().st_size) != file.bytes:
-        yield f"{name}: {size:,} bytes, the manifest says {file.bytes:,}"
+        yield sentence(
+            "{file}: {found} bytes, the manifest says {expected}", file=name, found=size, expected=file.bytes
+        )
         return
     if sha256_of(path) != file.sha256:
-        yield f"{name}: is not the file that was exported; its checksum differs"
+        yield sentence("{file}: is not the file that was exported; its checksum differs", file=name)
         return
     try:
         with _values_of_any_length():
             rows, sums = _added_up(path, file, manifest)
     except (ValueError, InvalidOperation, csv.Error, AttributeError):
-        yield f"{name}: cannot be read"
+        yield sentence("{file}: cannot be read", file=name)
         return
     if rows != file.rows:
-        yield f"{name}: {rows:,} rows, the manifest says {file.rows:,}"
+        yield sentence(
+            "{file}: {found} rows, the manifest says {expected}", file=name, found=rows, expected=file.rows
+        )
     if sums != {currency: Decimal(total) for currency, total in file.sums.items()}:
-        yield f"{name}: the sums differ from the manifest's"
+        yield sentence("{file}: the sums differ from the manifest's", file=name)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from dbcore.importing.booking_sql import (
 )
 from dbcore.importing.sources import SourceError
 from dbcore.importing.spool import Movement, Person
+from dbcore.sentences import sentence
 
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII)
 
@@ -66,7 +67,12 @@ class Booked:
 
 def require_source_name(name: str) -> None:
     if not _SOURCE_NAME.fullmatch(name):
-        raise SourceError(f"--source: expected 1 to 32 letters, digits or any of . _ -, found {name[:60]!r}")
+        raise SourceError(
+            sentence(
+                "--source: expected 1 to 32 letters, digits or any of . _ -, found {name}",
+                name=repr(name[:60]),
+            )
+        )
 
 
 class Booker:

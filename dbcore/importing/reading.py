@@ -12,6 +12,7 @@ from dbcore.importing.sources import BrokenRow, Row, Source, SourceError
 from dbcore.importing.spool import Movement, Person, Spool
 from dbcore.importing.values import InvalidValue, shown
 from dbcore.money import format_amount
+from dbcore.sentences import Sentence, sentence, several
 from dbcore.text import one_line
 
 T = TypeVar("T")
@@ -30,9 +31,9 @@ MOVEMENT_COLUMNS = ("id", "telegram_id", "amount", "made_at", "memo")
 
 _COLUMNS_LENGTH_MAX = 300
 _AMOUNTS = ("balance", "amount")
-_MARKS = {".": "point", ",": "comma"}
+_MARKS = {".": sentence("point"), ",": sentence("comma")}
 
-Report = Callable[[str], None]
+Report = Callable[[Sentence], None]
 """Takes a line that says what is invalid."""
 
 
@@ -80,16 +81,23 @@ def _listed(columns: Iterable[str]) -> str:
 class _Reader:
     """What both kinds of rows have in common: the source's columns, and reports by line."""
 
-    def __init__(self, source: Source, rules: Rules, known: Iterable[str], report: Report, what: str) -> None:
+    def __init__(
+        self, source: Source, rules: Rules, known: Iterable[str], report: Report, *, of_history: bool
+    ) -> None:
         self._rules = rules
         self._report = report
-        self._prefix = f"{what}{source.numbered}"
+        self._numbered = source.numbered
+        self._of_history = of_history
         unknown = next(
             (name for name in rules.names if name not in {*PERSON_COLUMNS, *MOVEMENT_COLUMNS}), None
         )
         if unknown is not None:
             columns = ", ".join(dict.fromkeys((*PERSON_COLUMNS, *MOVEMENT_COLUMNS)))
-            raise SourceError(f"--map: expected one of {columns}; got {unknown!r}")
+            raise SourceError(
+                sentence(
+                    "--map: expected one of {columns}; got {unknown}", columns=columns, unknown=repr(unknown)
+                )
+            )
         self.columns: dict[str, str] = {}
         self.lacks_mapped_id = False
         self._marks: dict[str, tuple[str, int]] = {}
@@ -104,16 +112,24 @@ class _Reader:
                 self.columns[column] = name
             elif column in rules.names:
                 raise SourceError(
-                    f"--map {column}={one_line(name)}: expected a column of the source, which has "
-                    f"{_listed(source.columns)}"
+                    sentence(
+                        "--map {column}={name}: expected a column of the source, which has {columns}",
+                        column=column,
+                        name=one_line(name),
+                        columns=_listed(source.columns),
+                    )
                 )
         self._columns = source.columns
         users: dict[str, str] = {}
         for column, name in self.columns.items():
             if users.setdefault(name, column) != column:
                 raise SourceError(
-                    f"--map: expected a column of its own for each of {users[name]} and {column}; got "
-                    f"{one_line(name)} for both"
+                    sentence(
+                        "--map: expected a column of its own for each of {one} and {other}; got {name} for both",
+                        one=users[name],
+                        other=column,
+                        name=one_line(name),
+                    )
                 )
 
     @property
@@ -125,11 +141,23 @@ class _Reader:
         for column in columns:
             if column not in self.columns:
                 raise SourceError(
-                    f"expected a column {column}, found {_listed(self._columns)}. Name yours by --map {column}=YOURS"
+                    sentence(
+                        "expected a column {column}, found {found}. Name yours by --map {column}=YOURS",
+                        column=column,
+                        found=_listed(self._columns),
+                    )
                 )
 
-    def wrong(self, line: int, why: str) -> None:
-        self._report(f"{self._prefix} {line}: {why}")
+    def wrong(self, line: int, why: Sentence | str) -> None:
+        self._report(several((self._place(line), why), ": "))
+
+    def _place(self, line: int) -> Sentence:
+        if self._numbered == "row":
+            row = sentence("row {number}", number=str(line))
+            return sentence("history, row {number}", number=str(line)) if self._of_history else row
+        if self._of_history:
+            return sentence("history, line {number}", number=str(line))
+        return sentence("line {number}", number=str(line))
 
     def taken(
         self, line: int, row: Row, meanings: Mapping[str, Callable[[Any], Any]]
@@ -143,7 +171,10 @@ class _Reader:
             if name is None or (name not in self._columns and row.get(name) is None):
                 continue
             if column == "balance" and column not in self.columns:
-                self.wrong(line, f"balance: expected none, as in line 1, found {shown(row[name])}")
+                self.wrong(
+                    line,
+                    sentence("balance: expected none, as in line 1, found {value}", value=shown(row[name])),
+                )
                 good = False
                 continue
             try:
@@ -151,7 +182,7 @@ class _Reader:
                 if column in _AMOUNTS:
                     self._require_one_mark(column, line, row.get(name))
             except InvalidValue as error:
-                self.wrong(line, f"{column}: {error}")
+                self.wrong(line, several((column, error.whole), ": "))
                 good = False
         return found if good else None
 
@@ -163,7 +194,12 @@ class _Reader:
         first, before = self._marks.setdefault(column, (mark, line))
         if mark != first:
             raise InvalidValue(
-                f"expected a decimal {_MARKS[first]}, as in {self._prefix} {before}, found {shown(value)}"
+                sentence(
+                    "expected a decimal {mark}, as in {place}, found {value}",
+                    mark=_MARKS[first],
+                    place=self._place(before),
+                    value=shown(value),
+                )
             )
 
 
@@ -174,7 +210,7 @@ def read_people(
 
     advance -- is told the source's position as it goes on. Raises SourceError.
     """
-    reader = _Reader(source, rules, PERSON_COLUMNS, report, "")
+    reader = _Reader(source, rules, PERSON_COLUMNS, report, of_history=False)
     reader.require("telegram_id")
     meanings: dict[str, Callable[[Any], Any]] = {
         "telegram_id": values.telegram_id,
@@ -193,7 +229,12 @@ def read_people(
         has_usernames |= person is not None and person.username is not None
         if person is not None and (before := spool.add_person(person)) is not None:
             reader.wrong(
-                line, f"telegram_id: expected each person once, found {person.telegram_id}, as in {before}"
+                line,
+                sentence(
+                    "telegram_id: expected each person once, found {id}, as in {line}",
+                    id=str(person.telegram_id),
+                    line=str(before),
+                ),
             )
     advance(source.size)
     return Columns(
@@ -207,7 +248,9 @@ def read_people(
 def missing_id(rules: Rules) -> SourceError:
     """For a name of telegram_id that neither the people nor the movements have a column by."""
     name = one_line(rules.names.get("telegram_id") or "telegram_id")
-    return SourceError(f"--map telegram_id={name}: expected a column of the source, found none")
+    return SourceError(
+        sentence("--map telegram_id={name}: expected a column of the source, found none", name=name)
+    )
 
 
 def _person(
@@ -229,7 +272,11 @@ def _person(
         if not rules.negative_as_zero:
             reader.wrong(
                 line,
-                f"balance: expected zero or more, found {rules.money(balance)}. --negative-as-zero imports it as 0",
+                sentence(
+                    "balance: expected zero or more, found {amount}. {option} imports it as 0",
+                    amount=rules.money(balance),
+                    option="--negative-as-zero",
+                ),
             )
             return None
         balance, owed = 0, -balance
@@ -261,7 +308,7 @@ def read_history(
 
     people -- what `read_people` returned. Other parameters and errors as there.
     """
-    reader = _Reader(source, rules, MOVEMENT_COLUMNS, report, "history, ")
+    reader = _Reader(source, rules, MOVEMENT_COLUMNS, report, of_history=True)
     if people.lacks_mapped_id and reader.lacks_mapped_id:
         raise missing_id(rules)
     reader.require("id", "telegram_id", "amount", "made_at")
@@ -282,16 +329,27 @@ def read_history(
             continue
         movement = Movement(**{**found, "made_at": _sortable(found["made_at"]), "line": line})
         if (before := spool.add_movement(movement)) is not None:
-            reader.wrong(line, f"id: expected each movement once, found {movement.id}, as in {before}")
+            reader.wrong(
+                line,
+                sentence(
+                    "id: expected each movement once, found {id}, as in {line}",
+                    id=movement.id,
+                    line=str(before),
+                ),
+            )
     advance(source.size)
     unfit: set[int] = set()
     for line, stranger in spool.movements_of_strangers():
-        reader.wrong(line, f"telegram_id: expected one of the people, found {stranger}")
+        reader.wrong(line, sentence("telegram_id: expected one of the people, found {id}", id=str(stranger)))
         unfit.add(stranger)
     for _, telegram_id, lowest in spool.histories_below_zero():
         report(
-            f"history of {telegram_id}: expected movements that lead to their balance, found that they start from or "
-            f"lead to {rules.money(lowest)}"
+            sentence(
+                "history of {id}: expected movements that lead to their balance, found that they start from or lead to "
+                "{amount}",
+                id=str(telegram_id),
+                amount=rules.money(lowest),
+            )
         )
         unfit.add(telegram_id)
     for telegram_id in unfit:
@@ -304,11 +362,11 @@ def _sortable(moment: Any) -> str:
 
 def _not_zero(units: int) -> int:
     if units == 0:
-        raise InvalidValue("expected an amount other than 0, found 0")
+        raise InvalidValue(sentence("expected an amount other than 0, found 0"))
     return units
 
 
 def _required(value: T | None) -> T:
     if value is None:
-        raise InvalidValue("expected a time, found nothing")
+        raise InvalidValue(sentence("expected a time, found nothing"))
     return value

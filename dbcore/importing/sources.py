@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from dbcore.database_url import is_postgresql
 from dbcore.guard import pool
+from dbcore.sentences import Explained, Refusal, Sentence, sentence
 from dbcore.text import one_line
 
 ROWS_AT_ONCE = 1_000
@@ -25,14 +26,14 @@ _DELIMITERS = (",", ";", "\t")
 Row = Mapping[str, Any]
 
 
-class SourceError(Exception):
-    """The source cannot be read at all. The message says what was expected and what was found."""
+class SourceError(Explained):
+    """The source cannot be read at all. It says what was expected and what was found."""
 
 
 class BrokenRow:
     """A row that cannot be taken apart; reading it goes on with the next."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: Sentence | str) -> None:
         self.why = why
 
 
@@ -76,15 +77,21 @@ class _File:
         try:
             status = path.stat()
             if not stat.S_ISREG(status.st_mode):
-                raise SourceError(f"expected an ordinary file, found {_shown(str(path))}, which is none")
+                raise SourceError(
+                    sentence("expected an ordinary file, found {path}, which is none", path=_shown(str(path)))
+                )
             self.size = status.st_size
             self._bytes = path.open("rb")
         except OSError as error:
             raise SourceError(
-                f"expected a file to read, found: {error.strerror or 'no file'}: {_shown(str(path))}"
+                sentence(
+                    "expected a file to read, found: {reason}: {path}",
+                    reason=error.strerror or sentence("no file"),
+                    path=_shown(str(path)),
+                )
             ) from None
         except ValueError:  # a NUL in it
-            raise SourceError("expected the path of a file") from None
+            raise SourceError(sentence("expected the path of a file")) from None
         # What is not UTF-8 becomes a character that the row's own values are refused for.
         self._text = io.TextIOWrapper(self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
@@ -104,7 +111,11 @@ class _File:
 def _require_once(columns: tuple[str, ...], where: str) -> None:
     twice = next((name for name in columns if columns.count(name) > 1), None)
     if twice is not None:
-        raise SourceError(f"{where}: expected each column once, found {twice!r} twice")
+        raise SourceError(
+            sentence(
+                "{where}: expected each column once, found {column} twice", where=where, column=repr(twice)
+            )
+        )
 
 
 def _is_text(text: str) -> bool:
@@ -118,13 +129,19 @@ class CsvFile(_File):
         super().__init__(path)
         header = self._text.readline()
         if not header.strip() or not _is_text(header):
-            raise SourceError(f"{path}: expected a first line with the names of the columns, in UTF-8")
+            raise SourceError(
+                sentence("{path}: expected a first line with the names of the columns, in UTF-8", path=path)
+            )
         self._delimiter = max(_DELIMITERS, key=header.count)
         try:
             names = next(csv.reader([header], delimiter=self._delimiter))
         except csv.Error as error:
             raise SourceError(
-                f"{path}: expected a first line with the names of the columns: {error}"
+                sentence(
+                    "{path}: expected a first line with the names of the columns: {error}",
+                    path=path,
+                    error=error,
+                )
             ) from None
         self.columns = tuple(name.strip() for name in names)
         _require_once(self.columns, str(path))
@@ -136,16 +153,25 @@ class CsvFile(_File):
             try:
                 cells = next(rows, None)
             except csv.Error as error:
-                yield line, BrokenRow(f"expected a line of CSV: {error}")
+                yield line, BrokenRow(sentence("expected a line of CSV: {error}", error=error))
                 continue
             if cells is None:
                 return
             if not cells:
                 continue
             if len(cells) != len(self.columns):
-                yield line, BrokenRow(f"expected {len(self.columns)} columns, found {len(cells)}")
+                yield (
+                    line,
+                    BrokenRow(
+                        sentence(
+                            "expected {columns} columns, found {cells}",
+                            columns=len(self.columns),
+                            cells=len(cells),
+                        )
+                    ),
+                )
             elif not all(map(_is_text, cells)):
-                yield line, BrokenRow("expected text in UTF-8")
+                yield line, BrokenRow(sentence("expected text in UTF-8"))
             else:
                 yield line, dict(zip(self.columns, cells, strict=True))
 
@@ -158,7 +184,7 @@ class JsonLines(_File):
         first = self._text.readline()
         row = _json_row(first)
         if isinstance(row, BrokenRow):
-            raise SourceError(f"{path}: line 1: {row.why}")
+            raise SourceError(sentence("{path}: line 1: {why}", path=path, why=row.why))
         self.columns = tuple(row)
         self._first = first
 
@@ -171,19 +197,21 @@ class JsonLines(_File):
 
 def _json_row(text: str) -> Row | BrokenRow:
     if not _is_text(text):
-        return BrokenRow("expected text in UTF-8")
+        return BrokenRow(sentence("expected text in UTF-8"))
     try:
         row = json.loads(text, object_pairs_hook=_object)
     except _RepeatedKeyError as error:
-        return BrokenRow(str(error))
+        return BrokenRow(error.whole)
     except (ValueError, RecursionError) as error:
-        return BrokenRow(f"expected a JSON object: {error}")
+        return BrokenRow(sentence("expected a JSON object: {error}", error=error))
     return (
-        row if isinstance(row, dict) else BrokenRow('expected a JSON object such as {"telegram_id": 12345}')
+        row
+        if isinstance(row, dict)
+        else BrokenRow(sentence("expected a JSON object such as {example}", example='{"telegram_id": 12345}'))
     )
 
 
-class _RepeatedKeyError(ValueError):
+class _RepeatedKeyError(Refusal):
     pass
 
 
@@ -192,7 +220,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _RepeatedKeyError(f"expected each key once, found {twice!r} twice")
+        raise _RepeatedKeyError(sentence("expected each key once, found {key} twice", key=repr(twice)))
     return row
 
 
@@ -219,10 +247,12 @@ class Query:
             raise
         except SQLAlchemyError as error:
             self._close()
-            raise SourceError(f"the database rejected the query: {_words(error)}") from None
+            raise SourceError(
+                sentence("the database rejected the query: {error}", error=_words(error))
+            ) from None
         except (ValueError, OverflowError):
             self._close()
-            raise SourceError(f"the query: {_EXPECTED_VALUES}") from None
+            raise SourceError(sentence("the query: {expected}", expected=_EXPECTED_VALUES)) from None
 
     def _count(self, connection: Connection) -> int:
         counted = f"SELECT count(*) FROM ({self._query}\n) AS counted"  # noqa: S608  the operator's own
@@ -235,9 +265,19 @@ class Query:
                 self.position = number
                 yield number, dict(row)
         except SQLAlchemyError as error:
-            raise SourceError(f"the source ended after row {self.position}: {_words(error)}") from None
+            raise SourceError(
+                sentence(
+                    "the source ended after row {row}: {error}", row=str(self.position), error=_words(error)
+                )
+            ) from None
         except (ValueError, OverflowError):
-            raise SourceError(f"the query, after row {self.position}: {_EXPECTED_VALUES}") from None
+            raise SourceError(
+                sentence(
+                    "the query, after row {row}: {expected}",
+                    row=str(self.position),
+                    expected=_EXPECTED_VALUES,
+                )
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -253,12 +293,12 @@ class Query:
         self._engine.dispose()
 
 
-_EXPECTED_ADDRESS = (
+_EXPECTED_ADDRESS = sentence(
     "the source's address: expected one that SQLAlchemy knows, dialect://user:password@host:port/database"
 )
 
 
-_EXPECTED_VALUES = (
+_EXPECTED_VALUES = sentence(
     "expected values that Python can hold, such as no date before the year 1 and none at infinity"
 )
 
@@ -275,7 +315,7 @@ def _engine(url: str) -> Engine:
         try:
             engine = pool.single(url, application_name="ballast import")
         except ValueError as error:
-            raise SourceError(f"the source's address: {error}") from None
+            raise SourceError(sentence("the source's address: {error}", error=error)) from None
         return engine.execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ")
     try:
         parts = make_url(url)
@@ -285,18 +325,24 @@ def _engine(url: str) -> Engine:
             return create_engine(parts, poolclass=NullPool)
     except (NoSuchModuleError, ImportError) as error:  # it names the dialect or the driver
         raise SourceError(
-            f"the source's address: expected one that SQLAlchemy knows: {one_line(str(error), _WORDS_MAX)}"
+            sentence(
+                "the source's address: expected one that SQLAlchemy knows: {error}",
+                error=one_line(str(error), _WORDS_MAX),
+            )
         ) from None
     except (ArgumentError, ValueError, TypeError):
         raise SourceError(_EXPECTED_ADDRESS) from None
-    raise SourceError(f"{_EXPECTED_ADDRESS}, an @ in the password written %40")
+    raise SourceError(sentence("{expected}, an @ in the password written %40", expected=_EXPECTED_ADDRESS))
 
 
 def _sqlite(path: str | None) -> Engine:
     """Read-only, and never made: SQLite would begin an empty database where there is none."""
     if not path or not Path(path).is_file():
         raise SourceError(
-            f"the source's address: expected the file of an SQLite database, found {_shown(path)}"
+            sentence(
+                "the source's address: expected the file of an SQLite database, found {path}",
+                path=_shown(path),
+            )
         )
     return create_engine(f"sqlite:///{Path(path).resolve().as_uri()}?mode=ro&uri=true", poolclass=NullPool)
 
@@ -309,10 +355,12 @@ def open_source(where: str, query: str | None = None) -> Source:
     """By its address, or by a file's ending."""
     if "://" in where:
         if query is None:
-            raise SourceError("a database needs --query: which rows to import")
+            raise SourceError(sentence("a database needs --query: which rows to import"))
         return Query(where, query)
     if query is not None:
-        raise SourceError(f"--query: expected the URL of a database with it, found {_shown(where)}")
+        raise SourceError(
+            sentence("--query: expected the URL of a database with it, found {where}", where=_shown(where))
+        )
     path = Path(where)
     match path.suffix.lower():
         case ".csv" | ".tsv":
@@ -320,6 +368,8 @@ def open_source(where: str, query: str | None = None) -> Source:
         case ".jsonl" | ".ndjson":
             return JsonLines(path)
     raise SourceError(
-        "expected the URL of a database, or a file that ends in .csv, .tsv, .jsonl or .ndjson, found "
-        f"{_shown(where)}"
+        sentence(
+            "expected the URL of a database, or a file that ends in .csv, .tsv, .jsonl or .ndjson, found {where}",
+            where=_shown(where),
+        )
     )

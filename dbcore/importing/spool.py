@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from dbcore.importing.sources import SourceError
+from dbcore.sentences import sentence
 
 _TABLES = """
 PRAGMA journal_mode = OFF;
@@ -186,4 +187,6 @@ class Spool:
         except sqlite3.OperationalError as error:
             if str(error) != "integer overflow":
                 raise
-            raise SourceError(f"expected sums of at most {2**63 - 1} minor units, found more") from None
+            raise SourceError(
+                sentence("expected sums of at most {most} minor units, found more", most=str(2**63 - 1))
+            ) from None

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT
 from dbcore.money import MAX_AMOUNT, AmountError, ZeroAmount, parse_amount
+from dbcore.sentences import Refusal, Sentence, sentence
 from dbcore.text import one_line, storable
 
 STATUSES = ("active", "blocked", "banned", "deactivated")
@@ -37,16 +38,18 @@ _FLAGS = {
 }
 
 
-class InvalidValue(ValueError):
-    """The value cannot be taken. The message says what was expected and what was found."""
+class InvalidValue(Refusal):
+    """The value cannot be taken. It says what was expected and what was found."""
 
 
-def shown(value: object) -> str:
+def shown(value: object) -> Sentence | str:
     """A value as it may stand in a message, with its kind if it is no text."""
     if value is None or value == "":
-        return "nothing"
+        return sentence("nothing")
     text = one_line(str(value), _SHOWN_MAX)
-    return f"'{text}'" if isinstance(value, str) else f"the {type(value).__name__.lower()} {text}"
+    if isinstance(value, str):
+        return f"'{text}'"
+    return sentence("the {kind} {value}", kind=type(value).__name__.lower(), value=text)
 
 
 def telegram_id(value: object) -> int:
@@ -58,7 +61,9 @@ def telegram_id(value: object) -> int:
     elif isinstance(value, Decimal) and value.is_finite() and value == value.to_integral_value():
         number = int(value)
     if number is None or not 0 < number < TELEGRAM_ID_LIMIT:
-        raise InvalidValue(f"expected a user's Telegram ID such as 12345, found {shown(value)}")
+        raise InvalidValue(
+            sentence("expected a user's Telegram ID such as 12345, found {value}", value=shown(value))
+        )
     return number
 
 
@@ -69,16 +74,25 @@ def amount(value: object, exponent: int, *, minor: bool) -> int:
     """
     if isinstance(value, float):
         raise InvalidValue(
-            f"expected an exact amount such as '12.50', found {shown(value)}: a float is not exact. Write it "
-            "with the currency's decimals: in SQL by a cast to numeric or by printf, in JSON as a text"
+            sentence(
+                "expected an exact amount such as '12.50', found {value}: a float is not exact. Write it "
+                "with the currency's decimals: in SQL by a cast to numeric or by printf, in JSON as a text",
+                value=shown(value),
+            )
         )
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
-        raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
+        raise InvalidValue(sentence("expected an amount such as 12.50, found {value}", value=shown(value)))
     if minor and isinstance(value, str) and decimal_mark(value) is not None:
-        raise InvalidValue(f"expected a whole number of minor units, found {shown(value)}")
+        raise InvalidValue(
+            sentence("expected a whole number of minor units, found {value}", value=shown(value))
+        )
     units = _units(value, 0 if minor else exponent)
     if abs(units) > MAX_AMOUNT:
-        raise InvalidValue(f"expected at most {MAX_AMOUNT} minor units, found {shown(value)}")
+        raise InvalidValue(
+            sentence(
+                "expected at most {most} minor units, found {value}", most=str(MAX_AMOUNT), value=shown(value)
+            )
+        )
     return units
 
 
@@ -93,14 +107,16 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
         return value * int(10**exponent)
     if isinstance(value, Decimal):
         if not value.is_finite() or (value and abs(value.adjusted()) > _AMOUNT_ADJUSTED_MAX):
-            raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
+            raise InvalidValue(
+                sentence("expected an amount such as 12.50, found {value}", value=shown(value))
+            )
         text = format(value, "f")
     else:
         text = value.strip()
     sign = -1 if text.startswith("-") else 1
     digits = text.removeprefix("-")
     if digits[:1] in {"-", "+"}:
-        raise InvalidValue(f"expected an amount such as 12.50, found {shown(value)}")
+        raise InvalidValue(sentence("expected an amount such as 12.50, found {value}", value=shown(value)))
     if isinstance(value, str):
         _refuse_groups(value, digits)
         _refuse_thousands(value, digits, exponent)
@@ -109,19 +125,25 @@ def _units(value: int | Decimal | str, exponent: int) -> int:
     except ZeroAmount:
         return 0
     except AmountError as error:
-        wanted = (
-            "a whole number of minor units"
-            if exponent == 0
-            else f"an amount with {exponent} decimals at most"
-        )
-        raise InvalidValue(f"expected {wanted}, found {shown(value)}. {error}") from None
+        if exponent == 0:
+            wrong = sentence("expected a whole number of minor units, found {value}.", value=shown(value))
+        else:
+            wrong = sentence(
+                "expected an amount with {decimals} decimals at most, found {value}.",
+                decimals=exponent,
+                value=shown(value),
+            )
+        raise InvalidValue(wrong, error.whole) from None
 
 
 def _refuse_groups(value: str, digits: str) -> None:
     """Which mark is the decimals' is told by the whole column, and not by `1,000.00` beside `1.000,00`."""
     if _GROUPS.search(digits):
         raise InvalidValue(
-            f"expected an amount without groups of digits such as 1000.00, found {shown(value)}"
+            sentence(
+                "expected an amount without groups of digits such as 1000.00, found {value}",
+                value=shown(value),
+            )
         )
 
 
@@ -133,8 +155,12 @@ def _refuse_thousands(value: str, digits: str, exponent: int) -> None:
     whole, decimals = either.groups()
     with_decimals = f"{whole}.{decimals[:exponent]}" if exponent else whole
     raise InvalidValue(
-        f"expected an amount that cannot be thousands, found {shown(value)}. "
-        f"Write {whole}{decimals} or {with_decimals}"
+        sentence(
+            "expected an amount that cannot be thousands, found {value}. Write {units} or {amount}",
+            value=shown(value),
+            units=f"{whole}{decimals}",
+            amount=with_decimals,
+        )
     )
 
 
@@ -181,8 +207,11 @@ def moment(value: object, zone: tzinfo) -> datetime | None:
         found = found.replace(tzinfo=zone)
     if found is None or not _TELEGRAM_BEGAN <= found <= datetime.now(UTC) + timedelta(days=1):
         raise InvalidValue(
-            "expected a time since August 2013, such as 2024-05-01T12:30:00+00:00 or in Unix seconds, "
-            f"found {shown(value)}"
+            sentence(
+                "expected a time since August 2013, such as 2024-05-01T12:30:00+00:00 or in Unix seconds, "
+                "found {value}",
+                value=shown(value),
+            )
         )
     return found.astimezone(UTC)
 
@@ -193,7 +222,7 @@ def flag(value: object) -> bool | None:
         return None
     known = _FLAGS.get(str(value).strip().lower()) if isinstance(value, bool | int | str) else None
     if known is None:
-        raise InvalidValue(f"expected true or false, found {shown(value)}")
+        raise InvalidValue(sentence("expected true or false, found {value}", value=shown(value)))
     return known
 
 
@@ -202,7 +231,14 @@ def status(value: object) -> str | None:
         return None
     word = value.strip().lower() if isinstance(value, str) else None
     if word not in STATUSES:
-        raise InvalidValue(f"expected {', '.join(STATUSES[:-1])} or {STATUSES[-1]}, found {shown(value)}")
+        raise InvalidValue(
+            sentence(
+                "expected {words} or {last}, found {value}",
+                words=", ".join(STATUSES[:-1]),
+                last=STATUSES[-1],
+                value=shown(value),
+            )
+        )
     return word
 
 
@@ -211,7 +247,9 @@ def username(value: object) -> str | None:
         return None
     known = _USERNAME.fullmatch(value.strip()) if isinstance(value, str) else None
     if known is None:
-        raise InvalidValue(f"expected a username of letters, digits and _, found {shown(value)}")
+        raise InvalidValue(
+            sentence("expected a username of letters, digits and _, found {value}", value=shown(value))
+        )
     return known[1]
 
 
@@ -219,7 +257,9 @@ def language_code(value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or not _LANGUAGE.fullmatch(value.strip()):
-        raise InvalidValue(f"expected a language such as de or pt-br, found {shown(value)}")
+        raise InvalidValue(
+            sentence("expected a language such as de or pt-br, found {value}", value=shown(value))
+        )
     return value.strip().replace("_", "-").lower()
 
 
@@ -228,12 +268,20 @@ def line_of_text(value: object) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or len(value) > _NAME_LENGTH_MAX:
-        raise InvalidValue(f"expected a text of at most {_NAME_LENGTH_MAX} characters, found {shown(value)}")
+        raise InvalidValue(
+            sentence(
+                "expected a text of at most {most} characters, found {value}",
+                most=str(_NAME_LENGTH_MAX),
+                value=shown(value),
+            )
+        )
     return storable(value)
 
 
 def movement_id(value: object) -> str:
     text = str(value).strip() if isinstance(value, int | str) and not isinstance(value, bool) else ""
     if not re.fullmatch(r"[\x21-\x7e]{1,100}", text):
-        raise InvalidValue(f"expected an ID of 1 to 100 visible ASCII characters, found {shown(value)}")
+        raise InvalidValue(
+            sentence("expected an ID of 1 to 100 visible ASCII characters, found {value}", value=shown(value))
+        )
     return text

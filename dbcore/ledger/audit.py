@@ -754,23 +754,3 @@ def _write(engine: Engine, schema: str | None, statement: str, rows: list[dict[s
     except DBAPIError as error:
         if getattr(error.orig, "pgcode", None) not in {"25006", "42501"}:  # read-only; no right to
             raise
-
-
-def report(findings: list[Finding]) -> str:
-    """One line a check, with the first offenders under it."""
-    lines = []
-    for finding in findings:
-        if finding.skipped:
-            lines.append(f"skip  {finding.name} ({finding.skipped})")
-            continue
-        verdict = "ok  " if finding.ok else "FAIL"
-        wrong = "" if finding.ok else f", {finding.wrong} wrong"
-        lines.append(f"{verdict}  {finding.name} ({finding.counted:,} checked{wrong})")
-        lines += [f"      {finding.note}"] if finding.note else []
-        lines += [f"      {offender}" for offender in finding.offenders]
-        if finding.wrong > len(finding.offenders):
-            lines.append(f"      and {finding.wrong - len(finding.offenders):,} more")
-    judged = [finding for finding in findings if not finding.skipped]
-    passed = sum(finding.ok for finding in judged)
-    lines.append(f"{passed} of {len(judged)} checks passed")
-    return "\n".join(lines)

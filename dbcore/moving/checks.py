@@ -13,6 +13,7 @@ from dbcore.guard import pool
 from dbcore.moving.errors import MoveFailed
 from dbcore.moving.hold import NAME, tables_of
 from dbcore.moving.role_defaults import set_default
+from dbcore.sentences import Sentence, sentence
 
 COPY_SCHEMA = "ballast_move"
 """In the new database: says that what is there is the copy of a move, and in charge of nothing."""
@@ -56,13 +57,13 @@ class Checked:
     source: Server
     target: Server
     tables: tuple[str, ...]
-    wrong: tuple[str, ...]
+    wrong: tuple[Sentence, ...]
     resumes: bool
 
 
 def check(source: str, target: str, schema: str | None, schemas: Sequence[str]) -> Checked:
     """Touches nothing. schema -- BALLAST_SCHEMA. schemas -- BACKUP_SCHEMAS. Raises SQLAlchemy's errors."""
-    wrong: list[str] = []
+    wrong: list[Sentence] = []
     with pool.single(source, application_name=NAME, schema=schema).connect() as old:
         here, tables = _server(old), tables_of(old, schemas)
         revision = migrate.current_revision(old, schema)
@@ -75,33 +76,62 @@ def check(source: str, target: str, schema: str | None, schemas: Sequence[str]) 
         count = count_relations(new, but=COPY_SCHEMA)
         resumes = _has_copy(new)
     if revision is None:
-        wrong.append("the old database has none of Ballast's tables")
+        wrong.append(sentence("the old database has none of Ballast's tables"))
     elif revision != migrate.newest_revision():
-        wrong.append(f"the old database is at revision {revision}: run `ballast migrate` first")
+        wrong.append(
+            sentence(
+                "the old database is at revision {revision}: run `{command}` first",
+                revision=revision,
+                command="ballast migrate",
+            )
+        )
     if others := [name for name, is_ours in tables.items() if not is_ours]:
         wrong.append(
-            f"this login does not own {', '.join(others[:5])}, so writes to it cannot be held: "
-            "BACKUP_SCHEMAS limits a move to the bot's own schemas"
+            sentence(
+                "this login does not own {tables}, so writes to it cannot be held: BACKUP_SCHEMAS limits a move to the "
+                "bot's own schemas",
+                tables=", ".join(others[:5]),
+            )
         )
     if here.in_recovery:
-        wrong.append("the old database can only be read, so it cannot be closed: move --from-backup")
+        wrong.append(
+            sentence(
+                "the old database can only be read, so it cannot be closed: move {option}",
+                option="--from-backup",
+            )
+        )
     if count and not resumes:
-        wrong.append("the new database is not empty")
+        wrong.append(_not_empty())
     if there.major < here.major:
         wrong.append(
-            f"the new server is PostgreSQL {there.major}, the old one {here.major}: it must not be older"
+            sentence(
+                "the new server is PostgreSQL {new}, the old one {old}: it must not be older",
+                new=there.major,
+                old=here.major,
+            )
         )
     if there.encoding != here.encoding:
-        wrong.append(f"the new database has the encoding {there.encoding}, the old one {here.encoding}")
+        wrong.append(
+            sentence(
+                "the new database has the encoding {new}, the old one {old}",
+                new=there.encoding,
+                old=here.encoding,
+            )
+        )
     if there.read_only:
-        wrong.append("the new database can only be read")
+        wrong.append(sentence("the new database can only be read"))
     if not there.may_create:
-        wrong.append("this login may not make a schema in the new database: it must own it")
+        wrong.append(_not_ours())
     if missing := extensions - available:
-        wrong.append(f"the new server does not have the extensions {', '.join(sorted(missing))}")
+        wrong.append(
+            sentence("the new server does not have the extensions {names}", names=", ".join(sorted(missing)))
+        )
     if missing := grantees - roles:
         wrong.append(
-            f"the new server does not have the roles {', '.join(sorted(missing))}, which have rights here"
+            sentence(
+                "the new server does not have the roles {names}, which have rights here",
+                names=", ".join(sorted(missing)),
+            )
         )
     return Checked(here, there, tuple(tables), tuple(wrong), resumes)
 
@@ -111,10 +141,18 @@ def require_room(target: str) -> bool:
     with pool.single(target, application_name=NAME).connect() as new:
         resumes = _has_copy(new)
         if not resumes and count_relations(new, but=COPY_SCHEMA):
-            raise MoveFailed("the new database is not empty")
+            raise MoveFailed(_not_empty())
         if not _server(new).may_create:
-            raise MoveFailed("this login may not make a schema in the new database: it must own it")
+            raise MoveFailed(_not_ours())
     return resumes
+
+
+def _not_empty() -> Sentence:
+    return sentence("the new database is not empty")
+
+
+def _not_ours() -> Sentence:
+    return sentence("this login may not make a schema in the new database: it must own it")
 
 
 def is_in_recovery(source: str) -> bool:

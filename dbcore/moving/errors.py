@@ -1,7 +1,11 @@
-"""What can go wrong with a move. The message is a sentence for an operator, without its full stop."""
+"""What can go wrong with a move, in a sentence for an operator, without its full stop."""
+
+from __future__ import annotations
+
+from dbcore.sentences import Refusal
 
 
-class MoveFailed(Exception):
+class MoveFailed(Refusal):
     """It was not begun, or was broken off. The old database is in charge, unless the message says otherwise."""
 
 

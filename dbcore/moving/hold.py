@@ -24,6 +24,7 @@ from dbcore.guard import pool
 from dbcore.moving import notice, whereabouts
 from dbcore.moving.errors import HoldLost, MoveFailed
 from dbcore.moving.notice import Notice
+from dbcore.sentences import sentence
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +110,10 @@ class Hold:
             waited = time.monotonic() - began
             if waited > TRIES_SECONDS_MAX:
                 raise MoveFailed(
-                    f"after {waited:.0f} s others still write to the database: end them, and start again"
+                    sentence(
+                        "after {seconds} s others still write to the database: end them, and start again",
+                        seconds=round(waited),
+                    )
                 )
             if waited > GRACE_SECONDS:
                 self._end_blockers(ours)
@@ -156,7 +160,9 @@ class Hold:
     def require(self) -> None:
         """Raises HoldLost."""
         if self._lost is not None:
-            raise HoldLost("the old database was held no longer, for its connection was lost") from self._lost
+            raise HoldLost(
+                sentence("the old database was held no longer, for its connection was lost")
+            ) from self._lost
 
     def hand_over(self, posted: Notice, schema: str | None, *, whole: bool) -> None:
         """Make the new database the one that is in charge. whole -- the whole database moves.
@@ -172,15 +178,16 @@ class Hold:
                 if whole:
                     notice.mark_read_only(self._connection)
             except SQLAlchemyError as error:
+                why = " ".join(str(getattr(error, "orig", error)).split())
                 raise HoldLost(
-                    f"the old database could not be closed ({' '.join(str(getattr(error, 'orig', error)).split())})"
+                    sentence("the old database could not be closed ({error})", error=why)
                 ) from error
             try:
                 self._connection.commit()
             except SQLAlchemyError as error:
                 if notice_in(self._url, schema) != posted:
                     raise HoldLost(
-                        "the connection to the old database was lost before it was closed"
+                        sentence("the connection to the old database was lost before it was closed")
                     ) from error
 
     def read(self, statement: str) -> list[tuple[object, ...]]:

@@ -22,6 +22,7 @@ from dbcore.guard import pool
 from dbcore.moving.checks import Checked
 from dbcore.moving.errors import MoveFailed
 from dbcore.moving.hold import NAME, Hold
+from dbcore.sentences import Sentence, sentence, several
 
 OBJECT = "ballast_move"
 """The name of publication, subscription and slot."""
@@ -52,26 +53,26 @@ SELECT format('%I.%I', schemaname, sequencename), coalesce(last_value, start_val
 """
 
 
-def reasons_against(source: str, target: str, tables: Sequence[str]) -> list[str]:
+def reasons_against(source: str, target: str, tables: Sequence[str]) -> list[Sentence]:
     """Why it cannot be done; empty if it can, as far as both servers tell. Raises SQLAlchemy's errors."""
-    against = []
+    against: list[Sentence] = []
     with pool.single(source, application_name=NAME).connect() as old:
         logical, may_replicate, has_slot, has_large_objects = old.exec_driver_sql(_HERE).one()
         without_key = old.execute(text(_WITHOUT_KEY), {"tables": list(tables)}).scalars().all()
     with pool.single(target, application_name=NAME).connect() as new:
         may_subscribe = new.exec_driver_sql(_THERE).scalar_one()
     if not logical:
-        against.append("the old server's wal_level is not logical, or it is read-only")
+        against.append(sentence("the old server's wal_level is not logical, or it is read-only"))
     if not may_replicate:
-        against.append("this login may not replicate from the old server")
+        against.append(sentence("this login may not replicate from the old server"))
     if not has_slot:
-        against.append("the old server has no replication slot left")
+        against.append(sentence("the old server has no replication slot left"))
     if has_large_objects:
-        against.append("the old database has large objects")
+        against.append(sentence("the old database has large objects"))
     if without_key:
-        against.append(f"{', '.join(without_key[:3])} has no primary key")
+        against.append(sentence("{tables} has no primary key", tables=", ".join(without_key[:3])))
     if not may_subscribe:
-        against.append("this login may not subscribe on the new server")
+        against.append(sentence("this login may not subscribe on the new server"))
     return against
 
 
@@ -90,7 +91,9 @@ class Replication:
                     "(SELECT sum(sync_error_count + apply_error_count) FROM pg_stat_subscription_stats)"
                 ).one()
             if failing:
-                raise MoveFailed("the new server cannot apply what the old one sends: its log says why")
+                raise MoveFailed(
+                    sentence("the new server cannot apply what the old one sends: its log says why")
+                )
             if not left:
                 return
             time.sleep(LOOK_SECONDS)
@@ -115,7 +118,11 @@ class Replication:
             if arrived:
                 break
             if time.monotonic() > until:
-                raise MoveFailed(f"the new server has not caught up within {seconds_max:.0f} s")
+                raise MoveFailed(
+                    sentence(
+                        "the new server has not caught up within {seconds} s", seconds=round(seconds_max)
+                    )
+                )
             time.sleep(LOOK_SECONDS)
         with self._new.connect() as new:
             for name, value, is_called in held.read(_SEQUENCES):
@@ -130,7 +137,12 @@ class Replication:
             wrong = read_facts(old, schema, schemas).differences(read_facts(new, schema, schemas))
         held.require()
         if wrong:
-            raise MoveFailed(f"the copy is not what the old database holds: {'; '.join(wrong)}")
+            raise MoveFailed(
+                sentence(
+                    "the copy is not what the old database holds: {differences}",
+                    differences=several(wrong, "; "),
+                )
+            )
 
 
 def copy_schema(

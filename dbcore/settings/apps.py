@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import field_validator
 from pydantic_settings import NoDecode
 
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.options import Section
 
 _APP = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?", re.ASCII)
@@ -28,7 +29,7 @@ class AppOptions(Section):
         except OSError:  # such as a name that is too long
             is_folder = False
         if not is_folder:
-            raise ValueError("expected a folder of catalogues such as de.po")
+            raise Refusal(sentence("expected a folder of catalogues such as de.po"))
         return value
 
     @field_validator("ballast_apps", mode="before")
@@ -38,5 +39,5 @@ class AppOptions(Section):
             return value
         names = tuple(part.strip() for part in value.split(",") if part.strip())
         if not all(_APP.fullmatch(name) for name in names):
-            raise ValueError("expected names such as shop.bot:app, comma separated")
+            raise Refusal(sentence("expected names such as shop.bot:app, comma separated"))
         return names

@@ -11,6 +11,7 @@ from pydantic_settings import NoDecode
 
 from dbcore.expectations import shaped
 from dbcore.qualified_names import is_plain_name
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.database import DatabaseOptions, DatabaseUrl
 from dbcore.settings.options import listed
 
@@ -38,8 +39,8 @@ class BackupOptions(DatabaseOptions):
     def _public_keys(cls, value: object) -> object:
         keys = listed(value)
         if not all(re.fullmatch(r"age1[a-z0-9]{58}", key) for key in keys):
-            raise ValueError(
-                "expected the public key that age-keygen prints, age1…, or several, comma separated"
+            raise Refusal(
+                sentence("expected the public key that age-keygen prints, age1…, or several, comma separated")
             )
         return keys
 
@@ -48,7 +49,7 @@ class BackupOptions(DatabaseOptions):
     def _plain_names(cls, value: object) -> object:
         names = listed(value)
         if not all(is_plain_name(name) for name in names):
-            raise ValueError("expected names of schemas, comma separated, such as ballast,shop")
+            raise Refusal(sentence("expected names of schemas, comma separated, such as ballast,shop"))
         return names
 
     @property

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, field_validator
 from dbcore.database_url import read_database_url
 from dbcore.qualified_names import is_plain_name
 from dbcore.redis_url import read_redis_url
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.options import Section
 
 
@@ -36,11 +37,16 @@ class DatabaseOptions(Section):
         if value is None:
             return None
         if not is_plain_name(value):
-            raise ValueError(
-                "expected the name of a schema: at most 63 lower-case letters, digits and _, not beginning with a digit"
+            raise Refusal(
+                sentence(
+                    "expected the name of a schema: at most 63 lower-case letters, digits and _, not beginning with "
+                    "a digit"
+                )
             )
         if value.startswith("pg_") or value == "information_schema":
-            raise ValueError("expected a schema of your own, such as ballast; this one is PostgreSQL's")
+            raise Refusal(
+                sentence("expected a schema of your own, such as ballast; this one is PostgreSQL's")
+            )
         return value
 
 

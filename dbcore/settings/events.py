@@ -7,6 +7,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.options import Section, is_http
 
 
@@ -21,22 +22,27 @@ class EventOptions(Section):
     @classmethod
     def _receiver(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_http(value.get_secret_value()):
-            raise ValueError("expected http://… or https://…, where events are sent to")
+            raise Refusal(sentence("expected http://… or https://…, where events are sent to"))
         return value
 
     @field_validator("events_secret")
     @classmethod
     def _of_standard_webhooks(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not 24 <= len(_event_secret(value)) <= 64:
-            raise ValueError(
-                "expected whsec_ and 24 to 64 bytes in base64; echo whsec_$(openssl rand -base64 32) draws such a one"
+            raise Refusal(
+                sentence(
+                    "expected whsec_ and 24 to 64 bytes in base64; {command} draws such a one",
+                    command="echo whsec_$(openssl rand -base64 32)",
+                )
             )
         return value
 
     @model_validator(mode="after")
     def _events_are_signed(self) -> Self:
         if self.events_url is not None and self.events_secret is None:
-            raise ValueError("EVENTS_SECRET: expected one beside EVENTS_URL: events are signed with it")
+            raise Refusal(
+                sentence("EVENTS_SECRET: expected one beside EVENTS_URL: events are signed with it")
+            )
         return self
 
     @property

@@ -15,6 +15,7 @@ from dbcore.currencies import CODE, Currencies, Currency, further_currencies, re
 from dbcore.expectations import shaped
 from dbcore.money import MAX_AMOUNT, minor_units
 from dbcore.roles import Role
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.options import Section
 
 AMOUNT_ADJUSTED_MAX = 18
@@ -32,9 +33,13 @@ def _of_the_currency(value: Decimal | None, info: ValidationInfo) -> Decimal | N
 def _require_amount(value: Decimal, exponent: int) -> None:
     """Raises ValueError."""
     if abs(value.adjusted()) > AMOUNT_ADJUSTED_MAX or minor_units(value, exponent) is None:
-        raise ValueError(
-            f"expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
-            f"and at most {MAX_AMOUNT // 10**exponent}"
+        raise Refusal(
+            sentence(
+                "expected an amount such as 1000 or 99.50, with no more decimals than CURRENCY_EXPONENT ({exponent}) "
+                "and at most {limit}",
+                exponent=exponent,
+                limit=str(MAX_AMOUNT // 10**exponent),
+            )
         )
 
 
@@ -58,7 +63,11 @@ def _limit(given: str, exponent: int) -> Decimal | None:
     if given == "none":
         return None
     if not re.fullmatch(r"[0-9]{1,20}(\.[0-9]{1,20})?", given) or not (value := Decimal(given)):
-        raise ValueError(f"expected amounts above zero such as 1000 or 99.50, or none; got {given!r}")
+        raise Refusal(
+            sentence(
+                "expected amounts above zero such as 1000 or 99.50, or none; got {text}", text=repr(given)
+            )
+        )
     _require_amount(value, exponent)
     return value
 
@@ -93,7 +102,7 @@ class MoneyOptions(Section):
         try:
             return ZoneInfo(value).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError("expected a time zone such as Europe/Berlin") from None
+            raise Refusal(sentence("expected a time zone such as Europe/Berlin")) from None
 
     @field_validator("role_limits", mode="before")
     @classmethod
@@ -103,12 +112,14 @@ class MoneyOptions(Section):
         parts = [[word.strip() for word in part.split(":")] for part in value.split(",") if part.strip()]
         exponent = info.data.get("currency_exponent")
         if any(len(part) != 3 or part[0] not in (Role.TREASURER, Role.OWNER) for part in parts):
-            raise ValueError(
-                "expected roles that credit, treasurer or owner, each with the most at once and the most within 24 "
-                "hours, or none, such as treasurer:50:200,owner:1000:none"
+            raise Refusal(
+                sentence(
+                    "expected roles that credit, treasurer or owner, each with the most at once and the most within 24 "
+                    "hours, or none, such as treasurer:50:200,owner:1000:none"
+                )
             )
         if len({role for role, *_ in parts}) < len(parts):
-            raise ValueError("expected each role once")
+            raise Refusal(sentence("expected each role once"))
         if exponent is None:  # refused itself
             return {}
         return {

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.options import Section
 
 OPS_TOKEN_LENGTH_MIN = 16
@@ -34,7 +35,7 @@ class OpsOptions(Section):
         if not re.fullmatch(r"[A-Za-z0-9_.:%-]{1,253}", value) or not all(
             0 < len(label) < 64 for label in labels
         ):
-            raise ValueError("expected an address of this machine, such as 127.0.0.1 or ::1")
+            raise Refusal(sentence("expected an address of this machine, such as 127.0.0.1 or ::1"))
         return value
 
     @field_validator("trusted_proxies")
@@ -45,8 +46,8 @@ class OpsOptions(Section):
             for part in parts:
                 ipaddress.ip_network(part, strict=False)
         except ValueError:
-            raise ValueError(
-                "expected addresses or networks, comma separated, such as 127.0.0.1,10.0.0.0/8"
+            raise Refusal(
+                sentence("expected addresses or networks, comma separated, such as 127.0.0.1,10.0.0.0/8")
             ) from None
         return ",".join(parts)
 
@@ -54,8 +55,12 @@ class OpsOptions(Section):
     @classmethod
     def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value()) < OPS_TOKEN_LENGTH_MIN:
-            raise ValueError(
-                f"expected at least {OPS_TOKEN_LENGTH_MIN} characters; `openssl rand -hex 24` draws such a one"
+            raise Refusal(
+                sentence(
+                    "expected at least {number} characters; `{command}` draws such a one",
+                    number=OPS_TOKEN_LENGTH_MIN,
+                    command="openssl rand -hex 24",
+                )
             )
         return value
 
@@ -65,7 +70,7 @@ class OpsOptions(Section):
         if value is not None and not all(
             re.fullmatch("[^:]+:.+", pair) for pair in value.get_secret_value().split(",")
         ):
-            raise ValueError("expected user:password, or several of them, comma separated")
+            raise Refusal(sentence("expected user:password, or several of them, comma separated"))
         return value
 
     @model_validator(mode="after")

@@ -10,14 +10,16 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from dbcore.sentences import Refusal, sentence
+
 ENV_FILE = os.environ.get("BALLAST_ENV_FILE") or ".env"
 RUNNING_ENV_FILE = ".ballast/running.env"
 ENV_FILES = (ENV_FILE,) if os.devnull == ENV_FILE else (RUNNING_ENV_FILE, ENV_FILE)
 """The stronger one last. Who wants no file to be read wants none of a run in the same folder either."""
 
 
-class SettingsError(Exception):
-    """An option has a value Ballast cannot work with. The message names option, expectation and what came."""
+class SettingsError(Refusal):
+    """An option has a value Ballast cannot work with. It names option, expectation and what came."""
 
 
 class Options(BaseSettings):
@@ -34,7 +36,7 @@ class Options(BaseSettings):
     @classmethod
     def _text(cls, value: object) -> object:
         if isinstance(value, str) and re.search(r"[\0\ud800-\udfff]", value):
-            raise ValueError("expected text in UTF-8 without a NUL")
+            raise Refusal(sentence("expected text in UTF-8 without a NUL"))
         return value
 
 
@@ -57,8 +59,11 @@ class Section(Options):
         value: SecretStr | None = getattr(self, option)
         if value is None:
             raise SettingsError(
-                f"{option.upper()} is not set, and no `make run` or `ballast run` is up in this folder to take it "
-                f"from. Set {option.upper()}, or start the embedded servers by one of them."
+                sentence(
+                    "{option} is not set, and no `make run` or `ballast run` is up in this folder to take it from. "
+                    "Set {option}, or start the embedded servers by one of them.",
+                    option=option.upper(),
+                )
             )
         return value.get_secret_value()
 

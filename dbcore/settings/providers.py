@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from dbcore.expectations import shaped
 from dbcore.money import minor_units
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.money import MoneyOptions, is_usable_rate
 from dbcore.settings.options import listed
 
@@ -43,15 +44,17 @@ class ProviderOptions(MoneyOptions):
     @classmethod
     def _usable_rate(cls, value: Decimal) -> Decimal:
         if not is_usable_rate(value):
-            raise ValueError("expected units of the currency for one of the provider's, such as 1 or 0.02")
+            raise Refusal(
+                sentence("expected units of the currency for one of the provider's, such as 1 or 0.02")
+            )
         return value
 
     @field_validator("stripe_currency")
     @classmethod
     def _has_plain_minor_units(cls, value: str) -> str:
         if value in _ODD_AT_STRIPE:
-            raise ValueError(
-                "expected a currency whose minor units Stripe takes one by one, such as USD or EUR"
+            raise Refusal(
+                sentence("expected a currency whose minor units Stripe takes one by one, such as USD or EUR")
             )
         return value
 
@@ -65,19 +68,25 @@ class ProviderOptions(MoneyOptions):
             re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,8})?", part) and minor_units(Fraction(part), exponent)
             for part in parts
         ):
-            raise ValueError(
-                f"expected 1 to {PAY_PACKAGES_MAX} amounts of the currency, comma separated, such as 5,10,25"
+            raise Refusal(
+                sentence(
+                    "expected 1 to {number} amounts of the currency, comma separated, such as {example}",
+                    number=PAY_PACKAGES_MAX,
+                    example="5,10,25",
+                )
             )
         return ",".join(parts)
 
     @model_validator(mode="after")
     def _stripe_whole(self) -> Self:
         if self.stripe_key is not None and self.stripe_webhook_secret is None:
-            raise ValueError(
-                "STRIPE_KEY: expected STRIPE_WEBHOOK_SECRET beside it: webhooks are signed with that"
+            raise Refusal(
+                sentence(
+                    "STRIPE_KEY: expected STRIPE_WEBHOOK_SECRET beside it: webhooks are signed with that"
+                )
             )
         if self.stripe_webhook_secret is not None and self.stripe_key is None:
-            raise ValueError("STRIPE_WEBHOOK_SECRET: expected STRIPE_KEY beside it")
+            raise Refusal(sentence("STRIPE_WEBHOOK_SECRET: expected STRIPE_KEY beside it"))
         return self
 
     @property

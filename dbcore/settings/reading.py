@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError as NotJson
 
 from dbcore.expectations import expectation
 from dbcore.misspelt import misspelt
+from dbcore.sentences import Sentence, sentence, several
 from dbcore.settings.options import ENV_FILE, ENV_FILES, Options, SettingsError
 from dbcore.settings.settings import Settings
 
@@ -61,16 +62,17 @@ def load_options(options: type[_O]) -> _O:
         return options()
     except ValidationError as error:
         lines = [_one_line(options, item) for item in error.errors()]
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError(several(lines, "\n")) from None
     except NotJson as error:  # of a list, or of a model within one; it names the field and quotes no value
         field = re.search(r'field "(\w+)"', str(error))
         prefix = str(options.model_config.get("env_prefix", ""))
-        raise SettingsError(
-            f"{prefix}{field[1] if field else 'option'}".upper() + ": expected JSON"
-        ) from None
+        name = f"{prefix}{field[1] if field else 'option'}".upper()
+        raise SettingsError(sentence("{option}: expected JSON", option=name)) from None
     except (UnicodeDecodeError, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"{ENV_FILE} cannot be read: {reason}") from None
+        reason = error.strerror if isinstance(error, OSError) else sentence("it is not UTF-8")
+        raise SettingsError(
+            sentence("{file} cannot be read: {reason}", file=ENV_FILE, reason=reason)
+        ) from None
 
 
 def values_of(names: Collection[str]) -> dict[str, str]:
@@ -153,21 +155,25 @@ def unknown_in_env_file() -> list[tuple[str, str | None]]:
     return [(name, likely.get(name.upper())) for name in in_file if name.upper() not in options]
 
 
-def _one_line(options: type[Options], item: object) -> str:
+def _one_line(options: type[Options], item: object) -> Sentence | str:
     assert isinstance(item, dict)  # noqa: S101  pydantic's ErrorDetails is a TypedDict
     if not item["loc"]:  # of several options together: the message names them
-        return str(expectation(item))
+        return expectation(item)
     prefix = str(options.model_config.get("env_prefix", ""))
     option = str(item["loc"][0]).removeprefix(prefix.lower())
     field = options.model_fields.get(option)
-    came = repr(item["input"])
+    came: Sentence | str = repr(item["input"])
     if field is not None and "Secret" in str(field.annotation):
-        came = "a value that is not shown, being a secret"
+        came = sentence("a value that is not shown, being a secret")
     if item["type"].startswith("model") or any(isinstance(part, str) for part in item["loc"][1:]):
-        came = "a value that is not shown because there may be a secret in it"
+        came = sentence("a value that is not shown because there may be a secret in it")
     name = f"{prefix.upper()}{option.upper()}"
     if item["type"] == "missing" and len(item["loc"]) == 1:  # its input is all the others
-        return f"{name}: expected a value; it is not set"
+        return sentence("{option}: expected a value; it is not set", option=name)
     if item["type"] == "missing":
-        return f"{name}: expected an object with {item['loc'][-1]}, which is not in it"
-    return f"{name}: {expectation(item)}; got {came}"
+        return sentence(
+            "{option}: expected an object with {field}, which is not in it",
+            option=name,
+            field=item["loc"][-1],
+        )
+    return sentence("{option}: {expected}; got {value}", option=name, expected=expectation(item), value=came)

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from dbcore.currencies import STARS_MAX
 from dbcore.expectations import shaped
 from dbcore.money import minor_units
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.money import MoneyOptions, is_usable_rate
 from dbcore.settings.options import listed
 from dbcore.subscription_plans import SubscriptionPlan, read_plans
@@ -37,7 +38,7 @@ class StarOptions(MoneyOptions):
     @classmethod
     def _no_endless_rate(cls, value: Decimal) -> Decimal:
         if not is_usable_rate(value):
-            raise ValueError("expected units of the currency for one Star, such as 1 or 0.02")
+            raise Refusal(sentence("expected units of the currency for one Star, such as 1 or 0.02"))
         return value
 
     @field_validator("stars_packages")
@@ -47,19 +48,28 @@ class StarOptions(MoneyOptions):
         if not 0 < len(parts) <= PACKAGES_MAX or not all(
             re.fullmatch(r"[1-9][0-9]{0,4}", part) for part in parts
         ):
-            raise ValueError(
-                f"expected 1 to {PACKAGES_MAX} numbers of Stars, comma separated, such as 50,100,250"
+            raise Refusal(
+                sentence(
+                    "expected 1 to {number} numbers of Stars, comma separated, such as {example}",
+                    number=PACKAGES_MAX,
+                    example="50,100,250",
+                )
             )
         if max(map(int, parts)) > STARS_MAX:
-            raise ValueError(f"expected at most {STARS_MAX} Stars in one package")
+            raise Refusal(sentence("expected at most {number} Stars in one package", number=str(STARS_MAX)))
         rate, exponent = info.data.get("stars_rate"), info.data.get("currency_exponent")
         if rate is None or exponent is None:  # refused themselves
             return value
         for stars in parts:
             if minor_units(Fraction(rate) * int(stars), exponent) is None:
-                raise ValueError(
-                    f"expected packages that are a whole number of minor units; {stars} Stars at STARS_RATE={rate} "
-                    f"with CURRENCY_EXPONENT={exponent} are none"
+                raise Refusal(
+                    sentence(
+                        "expected packages that are a whole number of minor units; {stars} Stars at {rate} with "
+                        "{exponent} are none",
+                        stars=stars,
+                        rate=f"STARS_RATE={rate}",
+                        exponent=f"CURRENCY_EXPONENT={exponent}",
+                    )
                 )
         return ",".join(parts)
 
@@ -72,9 +82,14 @@ class StarOptions(MoneyOptions):
             return value
         for plan in plans:
             if minor_units(Fraction(rate) * plan.stars, exponent) is None:
-                raise ValueError(
-                    f"expected plans whose Stars are a whole number of minor units; {plan.stars} Stars at "
-                    f"STARS_RATE={rate} with CURRENCY_EXPONENT={exponent} are none"
+                raise Refusal(
+                    sentence(
+                        "expected plans whose Stars are a whole number of minor units; {stars} Stars at {rate} with "
+                        "{exponent} are none",
+                        stars=str(plan.stars),
+                        rate=f"STARS_RATE={rate}",
+                        exponent=f"CURRENCY_EXPONENT={exponent}",
+                    )
                 )
         return value
 

@@ -14,6 +14,7 @@ from pydantic import SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from dbcore.roles import Role
+from dbcore.sentences import Refusal, sentence
 from dbcore.settings.options import Section, is_http
 
 TELEGRAM_API_URL = "https://api.telegram.org"
@@ -47,28 +48,32 @@ class TelegramOptions(Section):
     @classmethod
     def _token_shape(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[0-9]{1,16}:[A-Za-z0-9_-]+", value.get_secret_value()):
-            raise ValueError("expected a bot token such as 123456:ABC-DEF, as BotFather gives it")
+            raise Refusal(sentence("expected a bot token such as 123456:ABC-DEF, as BotFather gives it"))
         return value
 
     @field_validator("telegram_api_url", "telegram_webhook_url")
     @classmethod
     def _http_only(cls, value: str | None) -> str | None:
         if value is not None and not is_http(value):
-            raise ValueError("expected http://host:port or https://host")
+            raise Refusal(sentence("expected http://host:port or https://host"))
         return None if value is None else value.rstrip("/")
 
     @field_validator("telegram_proxy_url")
     @classmethod
     def _http_proxy_only(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_http(value.get_secret_value()):
-            raise ValueError("expected http://user:password@host:port, or https:// to a proxy behind TLS")
+            raise Refusal(
+                sentence("expected http://user:password@host:port, or https:// to a proxy behind TLS")
+            )
         return value
 
     @field_validator("telegram_webhook_secret")
     @classmethod
     def _secret_alphabet(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,256}", value.get_secret_value()):
-            raise ValueError("expected 1 to 256 characters of A-Z a-z 0-9 _ - (Telegram allows no others)")
+            raise Refusal(
+                sentence("expected 1 to 256 characters of A-Z a-z 0-9 _ - (Telegram allows no others)")
+            )
         return value
 
     @field_validator("admin_ids", mode="before")
@@ -80,7 +85,7 @@ class TelegramOptions(Section):
         if not all(
             part.isascii() and part.isdecimal() and len(part) <= ADMIN_ID_DIGITS_MAX for part in parts
         ):
-            raise ValueError("expected Telegram user ids, comma separated, such as 12345,67890")
+            raise Refusal(sentence("expected Telegram user ids, comma separated, such as 12345,67890"))
         return frozenset(int(part) for part in parts)
 
     @field_validator("admin_roles", mode="before")
@@ -93,12 +98,16 @@ class TelegramOptions(Section):
             re.fullmatch(rf"[0-9]{{1,{ADMIN_ID_DIGITS_MAX}}}", who) and role in {*Role}
             for who, _, role in pairs
         ):
-            raise ValueError(
-                f"expected Telegram user ids, each with a colon and one of {', '.join(Role)}, comma separated, "
-                "such as 12345:support,67890:treasurer"
+            raise Refusal(
+                sentence(
+                    "expected Telegram user ids, each with a colon and one of {roles}, comma separated, such as "
+                    "{example}",
+                    roles=", ".join(Role),
+                    example="12345:support,67890:treasurer",
+                )
             )
         if len({int(who) for who, _, _ in pairs}) < len(pairs):
-            raise ValueError("expected one role for each Telegram user id")
+            raise Refusal(sentence("expected one role for each Telegram user id"))
         return {int(who): Role(role) for who, _, role in pairs}
 
     @model_validator(mode="after")
@@ -109,15 +118,19 @@ class TelegramOptions(Section):
         parts = urlsplit(self.telegram_webhook_url)
         objection = None
         if parts.scheme != "https":
-            objection = "Telegram delivers by https:// only"
+            objection = sentence("Telegram delivers by https:// only")
         elif (parts.port or 443) not in WEBHOOK_PORTS:
-            objection = "Telegram delivers to the ports 443, 80, 88 and 8443 only"
+            objection = sentence("Telegram delivers to the ports 443, 80, 88 and 8443 only")
         elif _is_private(parts.hostname or ""):
-            objection = "Telegram cannot reach a private address"
+            objection = sentence("Telegram cannot reach a private address")
         if objection is not None:
-            raise ValueError(
-                f"TELEGRAM_WEBHOOK_URL: {objection}; got {self.telegram_webhook_url!r}. "
-                "With a Bot API server of your own, set TELEGRAM_API_URL too"
+            raise Refusal(
+                sentence(
+                    "TELEGRAM_WEBHOOK_URL: {objection}; got {value}. With a Bot API server of your own, set "
+                    "TELEGRAM_API_URL too",
+                    objection=objection,
+                    value=repr(self.telegram_webhook_url),
+                )
             )
         return self
 

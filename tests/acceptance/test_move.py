@@ -13,7 +13,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from dbcore.ledger.audit import audit, report
+from ballast.cli.audit_text import report
+from dbcore.ledger.audit import audit
 from dbcore.moving import record, whereabouts
 from dbcore.moving.record import MoveState
 from devstack.postgres import ROLE, EmbeddedPostgres, query
@@ -213,7 +214,7 @@ async def test_all_go_on_at_the_new_server_and_nothing_is_lost_or_done_twice(
     assert last_known(stack, alice) == [100 * (CREDITS + 1)]
     old.kill()
     said = await said_by(await begin_move(stack, new.url_of(FOURTH), "--from-backup", "latest"))
-    assert f"{alice}: 1 entries; {100 * (CREDITS + 1)} last, {100 * CREDITS} now" in said
+    assert f"{alice}: 1 entry; {100 * (CREDITS + 1)} last, {100 * CREDITS} now" in said
     assert booked(new.url_of(FOURTH)) == CREDITS
     (again,) = await ask_credits(telegram, 1)
     await one_more(stack, telegram, [again], new.url_of(FOURTH))

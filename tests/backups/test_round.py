@@ -147,7 +147,7 @@ def test_jobs_come_back_into_redis_unless_they_are_left_out(
         inbox = Inbox(client)
         job = Envelope.of(ShowBalance(telegram_id=1), job_id="a", lane="user:1", chat_id=1)
         inbox.accept(job)
-        assert "1 jobs on record" in ballast("backup").stdout
+        assert "1 job on record" in ballast("backup").stdout
         client.flushdb()
         inbox.beat("host:1:aa", None)
         into = ["restore", "latest", "--into", empty_database_url]
@@ -156,7 +156,7 @@ def test_jobs_come_back_into_redis_unless_they_are_left_out(
         inbox.leave("host:1:aa")
         assert ballast(*into, "--no-inbox").exit_code == 0
         assert inbox.size() == 0
-        assert "1 jobs are on record again" in ballast(*into, "--overwrite").stdout
+        assert "1 job is on record again" in ballast(*into, "--overwrite").stdout
         assert inbox.size() == 1
 
 

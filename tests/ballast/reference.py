@@ -19,6 +19,10 @@ from `.env` in the current folder: [settings](../settings.md).
 **Exit status.** 0 done; 1 refused, or the audit found something wrong; 2 wrong usage, a bad setting, or a server that
 does not answer. Then one line on stderr says why.
 
+**Language.** What a command says, its help too, is in the language of `LC_ALL`, `LC_MESSAGES` or `LANG`, whichever is
+set first, if it is one of [those that Ballast speaks](../translating.md#the-command-line). JSON, CSV, states and exit
+statuses are the same in each.
+
 **JSON.** Commands with `--json` print one document to stdout; times are ISO 8601 in UTC. Logs and complaints go to
 stderr.
 

@@ -14,6 +14,8 @@ import redis
 
 from ballast.backups.making import Surroundings
 from ballast.moving.mover import Mover
+from ballast.texts import speaking
+from ballast.texts.catalogues import use_folder
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger
 from dbcore.ledger.users import Profile, UserRef, get_or_create
@@ -22,9 +24,11 @@ from dbcore.moving.errors import MoveFailed
 from dbcore.moving.record import MoveState
 from dbcore.settings import Settings
 from devstack.postgres import ROLE, EmbeddedPostgres, programs_folder, query
+from tests.ballast.cli.test_languages import hard_wired
 from tests.conftest import MakeSettings
 from tests.harness.bots_database import run_as_admin
 from tests.harness.servers import running_postgres
+from tests.texts import pseudo
 
 BEFORE_THE_SWITCH = ("copying", "held", "compared")
 AFTER_THE_COMMIT = "redis hears of the switch"
@@ -155,3 +159,22 @@ def test_killed_at_any_step_one_database_is_in_charge_and_the_next_run_finishes(
 
     with pytest.raises(MoveFailed, match=r"was moved to .* already"):
         finish(settings, postgres_server.url_of("another"))
+
+
+@pytest.mark.timeout(300)
+def test_each_step_is_said_in_the_language_of_whoever_moves(
+    settings: Settings, old: EmbeddedPostgres, new_url: str, tmp_path: Path
+) -> None:
+    pseudo.write(tmp_path)
+    use_folder(tmp_path)
+    places = " ".join(map(whereabouts.place_of, (old.url, new_url)))
+    same = {"PostgreSQL", *pseudo.plain_words(places)}
+    try:
+        with speaking(pseudo.LANGUAGE):
+            lines = finish(settings, new_url)
+            lines += finish(settings, new_url)
+    finally:
+        use_folder(None)
+    assert len(lines) > len(BEFORE_THE_SWITCH)
+    for line in lines:
+        assert line.startswith("⟦") and hard_wired(line, same) == [], line

@@ -8,6 +8,7 @@ from decimal import Decimal
 import psycopg2
 import pytest
 
+from ballast.cli.audit_text import report
 from dbcore.admin_actions import AdminAction
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import (
@@ -24,7 +25,7 @@ from dbcore.ledger import (
     star_subscriptions,
     withdrawals,
 )
-from dbcore.ledger.audit import CHECK_NAMES, audit, report
+from dbcore.ledger.audit import CHECK_NAMES, audit
 from dbcore.ledger.payments import PaymentKind
 from dbcore.ledger.pending_adjustments import Limits
 from dbcore.ledger.provider_payments import ProviderCharge, ProviderEvent

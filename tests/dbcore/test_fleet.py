@@ -19,6 +19,7 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
+from ballast.cli import breaker_text
 from dbcore.breaker import (
     CachedStateReader,
     FleetStore,
@@ -491,7 +492,7 @@ def test_a_pause_is_an_outage_of_its_own_by_whoever_ordered_it(client: redis.Red
     pause, outage = outages.read(client, *read_state(client))
     assert (outage.reason, outage.paused_by, outage.ended_at) == (BreakerReason.QUOTA, None, pause.began_at)
     assert (pause.reason, pause.paused_by) == (None, "Nadia")
-    assert "pause by Nadia" in override.describe(client)
+    assert "pause by Nadia" in breaker_text.described(client)
     for _ in range(2 * outages.KEPT_MAX):
         override.set_override(client, "open", "Nadia")
         override.set_override(client, "auto", "Nadia")
@@ -760,7 +761,7 @@ def test_a_state_that_cannot_be_read_gives_way_to_an_operators_word(
     else:
         client.set("ballast:breaker", kept)
     with pytest.raises(StateUnreadable, match=said):
-        override.describe(client)
+        breaker_text.described(client)
     assert state_reader.read().state is BreakerState.CLOSED
     override.set_override(client, "open", "test")
     assert state_reader.read().state is BreakerState.FORCED_OPEN

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg2
 import pytest
 
+from ballast.cli.audit_text import report
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import books, ledger, seals
-from dbcore.ledger.audit import audit, report
+from dbcore.ledger.audit import audit
 from dbcore.ledger.users import UserRef
 from dbcore.outcomes import OutcomeStatus
 from devstack.postgres import EmbeddedPostgres

@@ -8,9 +8,10 @@ from typing import Any
 
 from celery import Celery
 
+from ballast.cli.audit_text import report
 from ballast.queueing.envelope import queue_of
 from dbcore.breaker import override
-from dbcore.ledger.audit import audit, report
+from dbcore.ledger.audit import audit
 from dbcore.ledger.balance_cache import BalanceCache
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl

@@ -9,9 +9,10 @@ import time
 
 from pydantic import SecretStr
 
+from ballast.cli.audit_text import report
 from ballast.process.logs import configure_logging
 from dbcore.guard.engine import GuardedEngine
-from dbcore.ledger.audit import audit, report
+from dbcore.ledger.audit import audit
 from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port

@@ -17,6 +17,7 @@ from dbcore.importing.reading import Rules, read_people
 from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool
 from dbcore.ledger import users
+from dbcore.sentences import Sentence
 from tests.dbcore.conftest import Sql
 from tests.importing.conftest import RunImport
 
@@ -178,6 +179,10 @@ def test_balances_that_begin_in_the_middle_are_not_passed_over(run_import: RunIm
     assert imported.lines[0] == "line 2: balance: expected none, as in line 1, found '5.00'"
 
 
+def no_line_told(why: Sentence) -> None:
+    pytest.fail(str(why))
+
+
 @pytest.mark.parametrize(
     ("content", "names", "why"),
     [
@@ -198,7 +203,7 @@ def test_a_source_without_the_columns_is_refused(
     (tmp_path / "people.csv").write_text(content)
     rules = Rules(exponent=2, currency="CREDIT", names=names)
     with pytest.raises(SourceError) as raised, Spool() as spool:
-        read_people(open_source(str(tmp_path / "people.csv")), rules, spool, pytest.fail, lambda _: None)
+        read_people(open_source(str(tmp_path / "people.csv")), rules, spool, no_line_told, lambda _: None)
     assert why in str(raised.value)
 
 

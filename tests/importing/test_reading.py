@@ -13,6 +13,7 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.importing.reading import Rules, read_history, read_people
 from dbcore.importing.sources import SourceError, open_source
 from dbcore.importing.spool import Spool
+from dbcore.sentences import Sentence
 from dbcore.settings import Settings
 
 HISTORY = "id,telegram_id,amount,made_at\n1,1,1.00,2024-01-01\n"
@@ -23,7 +24,7 @@ def reported(
 ) -> list[str]:
     """What is said of a CSV text of people, and of one of movements."""
     rules = Rules(exponent=2, currency="CREDIT", names=names or {})
-    lines: list[str] = []
+    lines: list[Sentence] = []
     with Spool() as spool:
         (folder / "people.csv").write_text(people)
         with open_source(str(folder / "people.csv")) as source:
@@ -32,7 +33,7 @@ def reported(
             (folder / "history.csv").write_text(history)
             with open_source(str(folder / "history.csv")) as source:
                 read_history(source, rules, spool, lines.append, lambda _: None, people=columns)
-    return lines
+    return [str(line) for line in lines]
 
 
 def test_a_column_with_decimal_commas_and_points_is_refused_with_both_lines(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ _ACCENTED = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
     "áƀçđéƒǧħíĵķľɱñóƥɋŕšťúṽŵẋýžÁƁÇĐÉƑǦĦÍĴĶĽṀÑÓƤɊŔŠŤÚṼŴẊÝŽ",
 )
-_KEPT = re.compile(r"\{\w+\}|<[^>]*>|&\w+;|@\w+|/\{name\}|`[^`]*`|^[^A-Za-z]*$")
+_KEPT = re.compile(r"\{\w+(?:!\w)?\}|<[^>]*>|&\w+;|@\w+|/\{name\}|`[^`]*`|^[^A-Za-z]*$")
 
 
 def accented(text: str) -> str:

@@ -12,6 +12,7 @@ from ballast.messages import Message
 from ballast.operators import roles as operators
 from ballast.operators.permissions import Permission, may
 from ballast.operators.roles import CODE_SECONDS, SigningIn
+from ballast.texts import said
 from ballast.texts.phrases import identified
 from dbcore import operators as granted
 from dbcore.admin_actions import AdminAction
@@ -77,7 +78,7 @@ def grant_role(task: TaskContext[GrantRole]) -> list[Message]:
     try:
         role = granted.grant(task.engine, action, telegram_id=person.telegram_id, role=job.role)
     except RoleRefused as refused:
-        return task.answer(str(refused))
+        return task.answer(said(refused))
     task.worker.inbox.roles.put(person.telegram_id, role)
     log.info("role_granted", actor=action.actor, role=None if role is None else role.value)
     return task.answer(texts.granted(name, role))

@@ -293,7 +293,7 @@ async def test_a_refund_is_held_asked_and_booked_once_whatever_telegram_answers_
     # From the shell, with the same question. Nobody else can refund it meanwhile, and not twice.
     number = stack.query("SELECT id FROM star_payments WHERE charge_id = %s", other)[0][0]
     unasked = await asyncio.to_thread(stack.command, "ballast", "refund", str(number))
-    assert (unasked.returncode, "nothing was refunded: there is no terminal to ask at" in unasked.stderr) == (
+    assert (unasked.returncode, "nothing was done: there is no terminal to ask at" in unasked.stderr) == (
         1,
         True,
     )

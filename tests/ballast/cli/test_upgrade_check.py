@@ -154,7 +154,7 @@ def test_workers_of_another_release_old_backups_and_unknown_settings_are_told(
     done = check(database_url, BACKUP_TO="kept")
     assert done.exit_code == 1
     assert lines(done, "Workers") == [
-        "note 1 process of release 0.2.0 or older still run: restart them after the migrations"
+        "note 1 process of release 0.2.0 or older still runs: restart it after the migrations"
     ]
     assert lines(done, "Backup") == ["first the last proven one is 90.0 hours old: too old"]
     assert lines(done, "Settings") == [
