@@ -123,9 +123,10 @@ def installed() -> Registry:
     if names and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as `python -m` and Celery do
     for name in names:
-        _add(found, _imported(name), f"BALLAST_APPS: {name}")
+        _add(found, _imported(name, "BALLAST_APPS"), f"BALLAST_APPS: {name}")
     for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        _add(found, _imported(entry.value), f"the entry point {entry.name} of {ENTRY_POINTS}")
+        where = f"the entry point {entry.name} of {ENTRY_POINTS}"
+        _add(found, _imported(entry.value, where), where)
     apps = registry(tuple(found.values()))
     use_apps(apps.translations.values())
     return apps
@@ -230,18 +231,19 @@ def _add(found: dict[str, App], app: App, where: str) -> None:
         raise SettingsError(f"{where}: two apps are called {app.name!r}")
 
 
-def _imported(name: str) -> App:
+def _imported(name: str, where: str) -> App:
+    """where -- it is named."""
     module_name, _, attribute = name.partition(":")
     attribute = attribute or "app"
     try:
         module = import_module(module_name)
     except Exception as error:  # whatever an author's module does, the program ends in one line
-        raise SettingsError(f"BALLAST_APPS: {module_name} cannot be imported: {_told(error)}") from error
+        raise SettingsError(f"{where}: {module_name} cannot be imported: {_told(error)}") from error
     app = getattr(module, attribute, None)
     if not isinstance(app, App):
         came = "is not there" if app is None else f"is of the type {type(app).__name__}"
         raise SettingsError(
-            f"BALLAST_APPS: expected module:name of a ballast.App, such as shop.bot:app; {name}: "
+            f"{where}: expected module:name of a ballast.App, such as shop.bot:app; {name}: "
             f"`{attribute}` in {module_name} {came}"
         )
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ballast.texts import gettext, pgettext
+from ballast.texts.columns import left, width
 from dbcore.ledger.audit import Finding
 
 
@@ -15,14 +16,14 @@ def report(findings: Sequence[Finding]) -> str:
         pgettext("check", "FAIL"),
         pgettext("check", "skip"),
     )
-    width = max(map(len, (ok, failed, skipped)))
+    columns = max(map(width, (ok, failed, skipped))) + 2
     lines = []
     for finding in findings:
         if finding.skipped:
             why = f"{gettext(finding.name)} ({finding.skipped})"
-            lines.append(f"{skipped:<{width}}  {why}")
+            lines.append(f"{left(skipped, columns)}{why}")
             continue
-        lines.append(f"{ok if finding.ok else failed:<{width}}  {_checked(finding)}")
+        lines.append(f"{left(ok if finding.ok else failed, columns)}{_checked(finding)}")
         lines += [f"      {finding.note}"] if finding.note else []
         lines += [f"      {offender}" for offender in finding.offenders]
         if finding.wrong > len(finding.offenders):

@@ -152,7 +152,7 @@ def watch(engine: GuardedEngine, broadcast_id: int) -> None:
                 return
             time.sleep(LOOK_EVERY_SECONDS)
     except KeyboardInterrupt:
-        look = f"`python -m workers broadcast show {broadcast_id} --watch`"
+        look = f"`ballast broadcast show {broadcast_id} --watch`"
         print("\n" + gettext("it goes on; {command} looks again", command=look))
 
 

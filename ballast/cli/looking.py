@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ballast.cli.commands import Command, as_json, open_database, print_json
-from ballast.texts import gettext, gettext_noop, ngettext
+from ballast.texts import gettext, gettext_noop, ngettext, said
 from ballast.texts.columns import labelled, left
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def _uptime(each: Uptime) -> tuple[str, str]:
 def settings(*, show_all: bool, as_json: bool) -> None:
     """Show the options that are set, and where from: secrets masked. Warns of names in .env that are no options."""
     from ballast.apps.discovery import installed
+    from dbcore.misspelt import ignored
     from dbcore.settings import in_force, load_settings, unknown_in_env_file
+    from dbcore.settings.options import ENV_FILE
 
     environment = dict(os.environ)  # as it is before options are put into it for apps
     installed()  # or options of theirs would be taken for misspelt ones
@@ -96,17 +98,8 @@ def settings(*, show_all: bool, as_json: bool) -> None:
             value, source = map(_in_words, (option.value, option.source))
             click.echo(f"{option.name:<32} {left(value, 44)} {source}".rstrip())
     for name, meant in unknown_in_env_file():
-        click.echo(f"ballast: {ignored(name, meant)}", err=True)
+        click.echo(f"ballast: {said(ignored(name, ENV_FILE, meant))}", err=True)
 
 
 def _in_words(value: str) -> str:
     return gettext(value) if value in _OURS else value
-
-
-def ignored(name: str, meant: str | None) -> str:
-    """Of a name in .env. meant -- the option that it is most like, if it is like one."""
-    if meant is None:
-        return gettext("{name} in .env is not an option and is ignored", name=name)
-    return gettext(
-        "{name} in .env is not an option and is ignored; did you mean {option}?", name=name, option=meant
-    )

@@ -44,7 +44,7 @@ _DELIVERIES = {
 
 
 def person_line(person: Person, settings: Settings) -> str:
-    seen = gettext("seen never")
+    seen = gettext("never wrote")
     if person.last_seen_at:
         seen = gettext("seen {day}", day=f"{person.last_seen_at:%Y-%m-%d}")
     marks = "".join(f"  {mark}" for mark in (_frozen(person), _unusual(person)) if mark)

@@ -16,16 +16,17 @@ import redis
 
 import ballast
 from ballast.backups import record
-from ballast.cli.looking import ignored
 from ballast.inbox import Inbox
-from ballast.texts import gettext, gettext_noop, ngettext
+from ballast.texts import gettext, gettext_noop, ngettext, said
 from ballast.texts.formats import decimals
 from dbcore import pending_migrations
 from dbcore.migrate import AppMigrations
 from dbcore.migration_locks import TableLock
+from dbcore.misspelt import ignored
 from dbcore.pending_migrations import Pending
 from dbcore.redis_client import connect_redis, redis_time
 from dbcore.settings import Settings, unknown_in_env_file
+from dbcore.settings.options import ENV_FILE
 
 POSTGRES_MIN = 14
 REDIS_MIN = (6, 2)
@@ -101,7 +102,7 @@ def _too_old(version: str, least: str) -> str:
 def _settings() -> Iterator[Finding]:
     unknown = unknown_in_env_file()
     for name, meant in unknown:
-        yield Finding(gettext("Settings"), Level.NOTE, ignored(name, meant))
+        yield Finding(gettext("Settings"), Level.NOTE, said(ignored(name, ENV_FILE, meant)))
     if not unknown:
         yield Finding(gettext("Settings"), Level.OK, gettext("are understood"))
 

@@ -29,8 +29,8 @@ _reason = click.option("--reason", default="", help="Why. It is in the audit log
 def workers() -> None:
     """List workers with what each does, drain and resume them. It needs Redis alone.
 
-    A worker that is drained takes no more jobs and finishes what it has. It stays so until it is resumed, or started
-    anew.
+    A worker that is drained takes no more jobs and finishes what it has. It stays drained until it is resumed or
+    restarted.
     """
 
 
@@ -97,7 +97,7 @@ def drain(*, worker: str, reason: str, wait_seconds: int, yes: bool) -> None:
 @_worker
 @_reason
 def resume(*, worker: str, reason: str) -> None:
-    """Have a worker take jobs again."""
+    """Let a worker take jobs again."""
     from ballast.people.doing import NotDone
     from ballast.queueing import worker_drains
 
@@ -119,9 +119,7 @@ def _wait(client: redis.Redis, worker: str, seconds: int) -> str:
     while True:
         found = next((each for each in _all(client) if each.name == worker), None)
         if found is None or found.state is WorkerState.WORKING:
-            raise NotDone(
-                gettext("{name} was resumed or started anew meanwhile, and takes jobs", name=worker)
-            )
+            raise NotDone(gettext("{name} was resumed or restarted meanwhile, and takes jobs", name=worker))
         if found.state is WorkerState.DRAINED:
             return gettext("{name} is drained: nothing is left that it had", name=worker)
         if found.state is WorkerState.GONE:
@@ -129,8 +127,8 @@ def _wait(client: redis.Redis, worker: str, seconds: int) -> str:
         jobs, is_silent = "; ".join(_jobs(found)), found.state is WorkerState.SILENT
         if time.monotonic() >= until:
             if is_silent:
-                raise NotDone(gettext("{name} is silent still, and goes on: {jobs}", name=worker, jobs=jobs))
-            raise NotDone(gettext("{name} is draining still, and goes on: {jobs}", name=worker, jobs=jobs))
+                raise NotDone(gettext("{name} is still silent, and goes on: {jobs}", name=worker, jobs=jobs))
+            raise NotDone(gettext("{name} is still draining, and goes on: {jobs}", name=worker, jobs=jobs))
         if time.monotonic() - told_at >= TOLD_EVERY_SECONDS:
             told_at = time.monotonic()
             if is_silent:

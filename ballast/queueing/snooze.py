@@ -6,7 +6,7 @@ from __future__ import annotations
 class Snoozed(Exception):
     """A job is put off: it goes back to the inbox, due after `seconds`. That says nothing against it.
 
-    uncertain -- it sent a message, and nobody knows whether that arrived: it is counted (`Work.uncertain`).
+    uncertain -- it sent a message, and nobody knows whether that arrived: it is counted (`TaskContext.uncertain`).
     """
 
     def __init__(self, seconds: float, *, uncertain: bool = False) -> None:

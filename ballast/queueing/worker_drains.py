@@ -1,5 +1,5 @@
 """Draining workers: one that is drained takes no more jobs, finishes what it has, and says when it is done. It stays so
-until it is resumed, or started anew.
+until it is resumed or restarted.
 
     ballast:workers:drains   hash   worker -> as JSON: by, whom; at, since when, seconds since 1970 by Redis's clock
     ballast:workers:drained  hash   worker -> as JSON, by itself: at, of the drain that it obeys; done_at, or null;
@@ -187,7 +187,7 @@ def drain(
 
 
 def resume(client: redis.Redis, name: str) -> None:
-    """Have it take jobs again. One that is not drained stays as it is. Raises redis.RedisError."""
+    """Let it take jobs again. One that is not drained stays as it is. Raises redis.RedisError."""
     with client.pipeline() as pipeline:
         pipeline.hdel(_DRAINS, name)
         pipeline.hdel(_DRAINED, name)

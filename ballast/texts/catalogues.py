@@ -107,6 +107,9 @@ CHAT, PAGE, CLI = Source(_OWN_FOLDER), Source(_OWN_FOLDER / "page"), Source(_OWN
 OWN = (CHAT, PAGE, CLI)
 """Ballast's, the first first."""
 
+OF_PAGES = (CHAT, PAGE)
+"""Those of what the operators' pages say."""
+
 _operators: list[Source] = []
 
 _apps: list[Source] = []

@@ -34,20 +34,20 @@ class Jobs:
         """404 where nothing is known of it."""
         reference = lookup.normal(request.path_params["reference"])
         if reference is None:
-            return _told(400, {"error": gettext("expected a reference of eight letters and digits")})
+            return _told(400, {"error": gettext("Expected a reference of eight letters and digits.")})
         looking = asyncio.get_running_loop().run_in_executor(self._threads, self._found, reference, look)
         try:
             found = await asyncio.wait_for(looking, LOOKUP_SECONDS_MAX)
         except (redis.RedisError, TimeoutError) as error:
             log.warning("lookup_failed", error=type(error).__name__)
-            return _told(503, {"error": gettext("Redis does not answer; try again")})
+            return _told(503, {"error": gettext("Redis does not answer; try again.")})
         if found is None:
             return _told(
                 404,
                 {
                     "error": gettext(
-                        "no job on record or finished since yesterday has this reference; python -m workers job looks "
-                        "among all failed jobs too"
+                        "No job on record or finished since yesterday has this reference; ballast jobs show looks "
+                        "among all failed jobs too."
                     )
                 },
             )

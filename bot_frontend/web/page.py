@@ -24,10 +24,10 @@ from ballast.jobs import JobInvalid
 from ballast.operators.permissions import OF_ORDERS, may, not_permitted
 from ballast.queueing.worker_drains import NoSuchWorker, WouldLeaveAlone
 from ballast.texts import available, gettext, gettext_noop, said, spoken
-from ballast.texts.catalogues import CHAT, PAGE, sources
+from ballast.texts.catalogues import OF_PAGES, sources
 from bot_frontend.web.access import TO_ACT, Access, Operator, address_of, is_cross_origin, is_own_page
 from bot_frontend.web.actions import Accepted, ActionConflict, Actions, NoRoom
-from bot_frontend.web.page_html import PageTemplate, translated
+from bot_frontend.web.page_html import PageTemplate
 from bot_frontend.web.page_scripts import STATIC, CatalogueScript, catalogue_script, texts_of_all_scripts
 from bot_frontend.web.request_body import read_body
 from dbcore.settings import Settings
@@ -88,24 +88,22 @@ class Page:
             "freeze": settings.freeze_refuses,
         }
         self._body = "".join(f' data-{name}="{value}"' for name, value in told.items())  # words and numbers
-        self._shown: dict[tuple[str, str], str] = {}
-        """By file and language."""
+        self._templates: dict[str, PageTemplate] = {}
+        """By file."""
         self._scripts: dict[str, CatalogueScript] = {}
         """By language."""
 
     def _html(self, name: str) -> str:
         """In the language that is spoken."""
-        language = spoken()
-        key = name, language
-        if key not in self._shown:
-            self._shown[key] = translated(PageTemplate((STATIC / name).read_text(encoding="utf-8")))
-        return self._shown[key]
+        if name not in self._templates:
+            self._templates[name] = PageTemplate((STATIC / name).read_text(encoding="utf-8"))
+        return self._templates[name].translated()
 
     def _with_scripts(self, name: str) -> str:
         """A page whose scripts speak too."""
         page = self._html(name).replace("<body", f"<body{self._body}", 1)
         language = spoken()
-        if any(source.catalogue(language).texts for source in sources((CHAT, PAGE))):
+        if any(source.catalogue(language).texts for source in sources(OF_PAGES)):
             catalogue = f'<script defer src="{CATALOGUES}/{language}.js"></script>\n  '
             page = page.replace(FIRST_SCRIPT, f"{catalogue}{FIRST_SCRIPT}", 1)
         return page

@@ -72,6 +72,8 @@ class PageTemplate:
         reader.feed(html)
         reader.close()
         self._pieces = tuple(reader.pieces)
+        self._translated: dict[str, str] = {}
+        """By language."""
 
     def texts(self) -> Iterator[str]:
         """In the order of the page."""
@@ -81,13 +83,14 @@ class PageTemplate:
         """The page, each of its texts as `say` has it."""
         return "".join(piece if isinstance(piece, str) else piece.said(say) for piece in self._pieces)
 
-
-def translated(page: PageTemplate) -> str:
-    """In the language that is spoken, and so it says of itself."""
-    language = spoken()
-    direction = "rtl" if is_right_to_left(language) else "ltr"
-    html = page.said(gettext)
-    return html.replace(_ENGLISH, f'<html lang="{language.replace("_", "-")}" dir="{direction}">', 1)
+    def translated(self) -> str:
+        """In the language that is spoken, and so it says of itself."""
+        language = spoken()
+        if language not in self._translated:
+            direction = "rtl" if is_right_to_left(language) else "ltr"
+            head = f'<html lang="{language.replace("_", "-")}" dir="{direction}">'
+            self._translated[language] = self.said(gettext).replace(_ENGLISH, head, 1)
+        return self._translated[language]
 
 
 class _Reader(HTMLParser):

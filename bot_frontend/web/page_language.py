@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ballast.texts import ENGLISH, negotiated, speaking
-from ballast.texts.catalogues import CHAT, PAGE, sources
+from ballast.texts.catalogues import OF_PAGES, sources
 from ballast.webhooks import PREFIX as WEBHOOKS
 from bot_frontend.web.access import Access
 
@@ -80,5 +80,5 @@ class PageLanguage:
 
 
 def _read_catalogues(language: str) -> None:
-    for source in sources((CHAT, PAGE)):
+    for source in sources(OF_PAGES):
         source.catalogue(language)

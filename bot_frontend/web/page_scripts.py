@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ballast.texts.catalogues import lookup_key, sources
+from ballast.texts.catalogues import OF_PAGES, lookup_key, sources
 
 STATIC = Path(__file__).with_name("static")
 
@@ -87,7 +87,7 @@ def catalogue_script(language: str, said: Iterable[ScriptText]) -> CatalogueScri
     texts: dict[str, str | list[int | str]] = {}
     plurals: list[str] = []
     for each in said:
-        for source in sources():
+        for source in sources(OF_PAGES):
             catalogue = source.catalogue(language)
             forms = catalogue.texts.get(lookup_key(each.text, each.context))
             if forms is None:

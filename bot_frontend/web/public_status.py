@@ -10,10 +10,10 @@ from html import escape
 from starlette.responses import HTMLResponse, Response
 
 from ballast.status.health import ServiceState, service_state
-from ballast.texts import gettext, gettext_noop, ngettext, spoken
+from ballast.texts import gettext, gettext_noop, ngettext
 from ballast.texts.formats import day, decimals
 from bot_frontend.web.page import SAFE_PAGE_HEADERS
-from bot_frontend.web.page_html import PageTemplate, translated
+from bot_frontend.web.page_html import PageTemplate
 from bot_frontend.web.page_scripts import STATIC
 from bot_frontend.web.snapshot import StatusSnapshot
 from bot_frontend.web.status import health_inputs
@@ -53,8 +53,6 @@ _WORDS = {
 class PublicStatus:
     def __init__(self) -> None:
         self._template = PageTemplate((STATIC / "public-status.html").read_text(encoding="utf-8"))
-        self._translated: dict[str, str] = {}
-        """By language."""
 
     def page(self, look: StatusSnapshot, now: float) -> Response:
         """In the language that is spoken."""
@@ -69,17 +67,11 @@ class PublicStatus:
                 time=f"{day(moment)} {moment:%H:%M:%S}",
             ),
         }
-        page = self._in_language().replace("<!-- rows -->", _rows(look.history.uptimes))
+        page = self._template.translated().replace("<!-- rows -->", _rows(look.history.uptimes))
         page = page.replace("<!-- level -->", level)
         for mark, text in texts.items():
             page = page.replace(f"<!-- {mark} -->", escape(text))
         return HTMLResponse(page, headers={**SAFE_PAGE_HEADERS, "Vary": "Accept-Language"})
-
-    def _in_language(self) -> str:
-        language = spoken()
-        if language not in self._translated:
-            self._translated[language] = translated(self._template)
-        return self._translated[language]
 
 
 def _rows(uptimes: tuple[Uptime, ...]) -> str:

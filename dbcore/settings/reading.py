@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError as NotJson
 
 from dbcore.expectations import expectation
-from dbcore.misspelt import misspelt
+from dbcore.misspelt import ignored, misspelt
 from dbcore.sentences import Sentence, sentence, several
 from dbcore.settings.options import ENV_FILE, ENV_FILES, Options, SettingsError
 from dbcore.settings.settings import Settings
@@ -91,7 +91,7 @@ _told: set[str] = set()
 
 
 def warn_of_misspelt(options: Collection[str]) -> None:
-    """On stderr, each once a process."""
+    """On stderr and in English, each once a process."""
     in_file = dotenv_values(ENV_FILE) if Path(ENV_FILE).is_file() else {}
     found = {
         **{name: ("the environment", meant) for name, meant in misspelt(os.environ, options)},
@@ -100,11 +100,7 @@ def warn_of_misspelt(options: Collection[str]) -> None:
     for name, (where, meant) in found.items():
         if name not in _told:
             _told.add(name)
-            print(
-                f"ballast: {name} in {where} is not an option and is ignored; did you mean {meant}?",
-                file=sys.stderr,
-                flush=True,
-            )
+            print(f"ballast: {ignored(name, where, meant)}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True, slots=True)

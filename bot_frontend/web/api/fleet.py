@@ -123,8 +123,8 @@ async def drain_worker(
     key: Annotated[str, Depends(idempotency_key)],
     response: Response,
 ) -> FleetWorker:
-    """It takes no more jobs, and finishes what it has: look at it until it is drained. It stays so until it is resumed,
-    or started anew. The last one that takes the jobs of a queue is refused, unless `even_if_last`.
+    """It takes no more jobs, and finishes what it has: look at it until it is drained. It stays drained until it is
+    resumed or restarted. The last one that takes the jobs of a queue is refused, unless `even_if_last`.
     """
     action = "worker.drain_last" if order.even_if_last else "worker.drain"
     await _order(api, caller, action, worker, order, key, response)

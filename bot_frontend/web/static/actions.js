@@ -2,6 +2,7 @@
 // click or a request comes, it takes effect once.
 
 import { order } from "/static/api.js";
+import { outcomeInWords } from "/static/books.js";
 import { $, mark, write } from "/static/dom.js";
 import { whoWithRole } from "/static/roles.js";
 import { gettext, noop } from "/static/texts.js";
@@ -90,8 +91,6 @@ const QUESTIONS = {
   },
 };
 
-const REFUSED = "refused: "; // before why, in the audit log
-
 // What a dialog asks before an action.
 export function questionOf(action, target, about) {
   const { title, words, go, isDangerous } = QUESTIONS[action];
@@ -116,8 +115,7 @@ export function nameButton(button, target, about) {
 
 function result({ action, target, outcome }) {
   const act = gettext(QUESTIONS[action].done, { target });
-  if (outcome === "done") return gettext("{act}: done.", { act });
-  return gettext("{act}: refused. {why}", { act, why: outcome.replace(REFUSED, "") });
+  return gettext("{act}: {outcome}", { act, outcome: outcomeInWords(outcome) });
 }
 
 export class Actions {

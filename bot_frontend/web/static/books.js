@@ -11,9 +11,9 @@ export function showBooks(status, elapsed) {
     show: (element, entry) => {
       mark(element, "data-state", entry.outcome === "done" ? "ok" : "unknown");
       fill(element, {
-        what: gettext("{act}: {outcome}", { act: named(entry), outcome: outcomeInWords(entry.outcome) }),
+        what: entryInWords(entry),
         at: at(entry.at, status.now),
-        by: gettext("by {actor}", { actor: entry.actor }),
+        by: gettext("by {operator}", { operator: entry.actor }),
       });
     },
   });
@@ -30,6 +30,11 @@ function named({ action, target }) {
 }
 
 const OUTCOMES = { done: noop("done"), queued: noop("queued") };
+
+// Of the audit log: an act, and what came of it.
+export function entryInWords(entry) {
+  return gettext("{act}: {outcome}", { act: named(entry), outcome: outcomeInWords(entry.outcome) });
+}
 
 export function outcomeInWords(outcome) {
   if (outcome in OUTCOMES) return gettext(OUTCOMES[outcome]);

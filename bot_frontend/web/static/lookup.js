@@ -17,13 +17,6 @@ const STATES = {
   failed: noop("Failed"),
 };
 
-const REFUSALS = {
-  400: noop("Expected a reference of eight letters and digits."),
-  404: noop("No job on record or finished since yesterday has this reference; python -m workers job looks among all failed jobs too."),
-  503: noop("Redis does not answer; try again."),
-};
-const NO_ANSWER = noop("No answer. Try again.");
-
 // waitsFor -- what it waits for, in words; empty if it waits for nothing.
 export function stateInWords(code, waitsFor) {
   const state = code in STATES ? gettext(STATES[code]) : code;
@@ -53,11 +46,10 @@ function byAddress() {
 async function found(reference) {
   try {
     const answer = await fetch(`/jobs/${encodeURIComponent(reference)}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (answer.ok) return described(await answer.json());
-    const refusal = REFUSALS[answer.status] ?? NO_ANSWER;
-    return gettext(refusal);
+    const job = await answer.json();
+    return answer.ok ? described(job) : job.error;
   } catch {
-    return gettext(NO_ANSWER);
+    return gettext("No answer. Try again.");
   }
 }
 

@@ -1,6 +1,7 @@
 // The audit log, searched; and who is signed in to this page, for owners.
 
 import { get, post, Refused, whyNotRead } from "/static/api.js";
+import { entryInWords } from "/static/books.js";
 import { $, fill, rows, write } from "/static/dom.js";
 import { whoWithRole } from "/static/roles.js";
 import { gettext } from "/static/texts.js";
@@ -58,9 +59,9 @@ export class Operators {
         template: "audit-row",
         key: (entry) => entry.action_id,
         show: (element, entry) => fill(element, {
-          what: `${entry.action} ${entry.target}: ${entry.outcome}`,
+          what: entryInWords(entry),
           at: at(Date.parse(entry.created_at) / 1000, now()),
-          by: gettext("by {actor}", { actor: entry.actor }),
+          by: gettext("by {operator}", { operator: entry.actor }),
           why: entry.reason ?? "",
           changes: changes(entry),
         }),

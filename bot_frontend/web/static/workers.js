@@ -57,7 +57,7 @@ export function stateInWords(state) {
   }
 }
 
-// Each worker, and a button that drains it or has it take jobs again.
+// Each worker, and a button that drains it or lets it take jobs again.
 function showFleet(fleet) {
   rows($("fleet"), fleet, {
     template: "fleet-row",
