@@ -1,1 +1,1 @@
-"""What people are told and where it goes: their languages, notices while a job waits, references, markup."""
+"""What people are told and where it goes: their languages, notices while a job waits, markup."""

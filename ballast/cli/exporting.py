@@ -109,7 +109,7 @@ def _export_all(folder: Path, form: str, tables: tuple[str, ...]) -> None:
 def _export_person(person: str, path: Path) -> None:
     import ballast
     from ballast.apps.discovery import installed
-    from ballast.chat.lookup import waiting_of
+    from ballast.queueing.lookup import waiting_of
     from dbcore.exporting.copying import ExportRefused
     from dbcore.exporting.person import export_person
     from dbcore.ledger.users import UserRef, UserRefError

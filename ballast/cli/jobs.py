@@ -72,9 +72,8 @@ def jobs() -> None:
 @click.pass_context
 def show(ctx: click.Context, *, reference: str) -> None:
     """Show where a job is, and what it waits for, as JSON."""
-    from ballast.chat import lookup
     from ballast.jobs import JobInvalid
-    from ballast.queueing import failed_jobs
+    from ballast.queueing import failed_jobs, lookup
     from ballast.queueing.failed_jobs import FailedJobRefused
     from dbcore.breaker import CachedStateReader
     from dbcore.breaker.override import iso_time
@@ -155,7 +154,7 @@ def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
 @as_json
 def waiting(*, limit: int, as_json: bool) -> None:
     """List the jobs on record, whoever has waited longest first: whose, what, and what for. It needs Redis alone."""
-    from ballast.chat import lookup
+    from ballast.queueing import lookup
     from ballast.texts.formats import duration
     from dbcore.breaker import CachedStateReader
     from dbcore.redis_client import connect_redis

@@ -6,7 +6,7 @@ from typing import Any
 
 import redis
 
-from ballast.chat import lookup
+from ballast.queueing import lookup
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import UserRef
 from dbcore.people import card, search

@@ -1,1 +1,1 @@
-"""Jobs on their way to a worker: what they are wrapped in, which queue they wait in, and who stops or drains it."""
+"""Jobs on their way to a worker: envelopes, queues, pauses and drains, where each job is, and those that failed."""

@@ -11,7 +11,7 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from ballast.chat import lookup
+from ballast.queueing import lookup
 from ballast.texts import gettext, said
 from bot_frontend.web.snapshot import StatusSnapshot
 from dbcore.sentences import sentence

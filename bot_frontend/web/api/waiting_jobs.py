@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
-from ballast.chat import lookup
-from ballast.chat.lookup import FoundJob, WaitingPage
 from ballast.operators.permissions import Permission
+from ballast.queueing import lookup
+from ballast.queueing.lookup import FoundJob, WaitingPage
 from ballast.texts import said
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import Moment, Page, error_responses

@@ -15,11 +15,11 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 
 from ballast.builtin.balances import ShowBalance
-from ballast.chat.lookup import find
 from ballast.inbox import Acceptance, Claims, Inbox, Offer, Publisher
 from ballast.inbox.limits import BEARER_LEASE_MS, TAKE_OVER_MS, TAKERS_FRESH_MS
 from ballast.jobs import task_name
 from ballast.queueing.envelope import Envelope, reference_of
+from ballast.queueing.lookup import find
 from dbcore.redis_pace import THRIFTY
 from workers import kombu_patches
 

@@ -14,9 +14,9 @@ import redis
 from ballast.builtin.balances import AdjustBalance, AskAdjustment
 from ballast.builtin.replies import DeliverReply
 from ballast.builtin.transfers import CreateTransfer
-from ballast.chat import lookup
 from ballast.inbox import Inbox
 from ballast.messages import Message
+from ballast.queueing import lookup
 from ballast.queueing.envelope import Envelope, reference_of
 from dbcore import failed_operations
 from dbcore.breaker import override
