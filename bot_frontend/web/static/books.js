@@ -31,7 +31,7 @@ function named({ action, target }) {
 
 const OUTCOMES = { done: noop("done"), queued: noop("queued") };
 
-// Of the audit log: an act, and what came of it.
+// A line of the audit log: an act and its outcome.
 export function entryInWords(entry) {
   return gettext("{act}: {outcome}", { act: named(entry), outcome: outcomeInWords(entry.outcome) });
 }
