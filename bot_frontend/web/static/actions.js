@@ -115,7 +115,7 @@ export function nameButton(button, target, about) {
 
 function result({ action, target, outcome }) {
   const act = gettext(QUESTIONS[action].done, { target });
-  return gettext("{act}: {outcome}", { act, outcome: outcomeInWords(outcome) });
+  return outcome === "done" ? gettext("{act}: done.", { act }) : gettext("{act}: {outcome}", { act, outcome: outcomeInWords(outcome) });
 }
 
 export class Actions {
