@@ -72,12 +72,11 @@ def template(one: str, many: str | None = None, count: int | None = None, /) -> 
     """A text as it is in the catalogues, or its form for `count`, for a library that fills its places in by itself. A
     translation with other places than the English text is passed over.
     """
-    english = one if many is None or count == 1 else many
     for each in sources(OWN):
         found = each.catalogue(_SPOKEN.get()).find(one, count)
-        if found is not None and _has_places_of(english, found):
+        if found is not None and _has_places_of(one + (many or ""), found):
             return found
-    return english
+    return one if many is None or count == 1 else many
 
 
 def _has_places_of(english: str, translated: str) -> bool:

@@ -15,7 +15,6 @@ from devstack.telegram.control import TelegramControl
 from devstack.telegram.images import png
 from tests.acceptance.broadcasts.test_broadcasts import crowd
 from tests.acceptance.test_status_in_browser import (
-    ANSWER_MS_MAX,
     FORGIVEN,
     Site,
     assert_reads_well,
@@ -42,7 +41,6 @@ async def page(browser: Browser, site: Site, session: StorageState) -> AsyncIter
         browser,
         site.url,
         viewport={"width": 1280, "height": 900},
-        timeout_ms=ANSWER_MS_MAX,
         signed_in=session,
         forgiven=FORGIVEN,
     ) as page:
@@ -129,9 +127,7 @@ async def test_what_the_form_says_wrong_is_told_by_its_own_labels(
     browser: Browser, site: Site, session: StorageState
 ) -> None:
     forgiven = (*FORGIVEN, "422")
-    async with watched_page(
-        browser, site.url, timeout_ms=ANSWER_MS_MAX, signed_in=session, forgiven=forgiven
-    ) as page:
+    async with watched_page(browser, site.url, signed_in=session, forgiven=forgiven) as page:
         await page.goto(f"{site.url}/broadcasts/new")
         form, wrong, audience = (
             page.locator("#compose"),

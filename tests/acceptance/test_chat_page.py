@@ -16,8 +16,6 @@ from devstack.telegram.process import TelegramProcess
 from tests.harness.browser import chromium, needs_chromium, picture, watched_page
 from tests.harness.people import assert_audit_passes
 
-ANSWER_MS_MAX = 60_000
-
 pytestmark = needs_chromium
 
 
@@ -25,13 +23,12 @@ pytestmark = needs_chromium
 async def page(telegram_server: TelegramProcess) -> AsyncIterator[Page]:
     async with (
         chromium() as browser,
-        watched_page(browser, telegram_server.url, timeout_ms=ANSWER_MS_MAX) as page,
+        watched_page(browser, telegram_server.url) as page,
     ):
         yield page
 
 
 async def test_the_story_of_the_readme(stack: Stack, telegram_server: TelegramProcess, page: Page) -> None:
-    expect.set_options(timeout=ANSWER_MS_MAX)
     last = page.get_by_test_id("message-text").last
 
     async def become(user_id: int) -> None:

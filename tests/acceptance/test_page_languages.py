@@ -34,7 +34,6 @@ from tests.texts import pseudo
 pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
 OPS_TOKEN = "a token for tests"
-ANSWER_MS_MAX = 120_000
 PHONE: ViewportSize = {"width": 360, "height": 740}
 FIRST_PAINT_BYTES_MAX = 200_000
 """Of what goes over the wire."""
@@ -142,7 +141,6 @@ def site(servers_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    expect.set_options(timeout=ANSWER_MS_MAX)
     async with chromium() as browser:
         yield browser
 
@@ -157,7 +155,7 @@ async def session(browser: Browser, site: Site) -> StorageState:
     await asyncio.to_thread(call, site.stack, "workers.balances.adjust", {"amount": 100})
     start = ("broadcast", "start", "--text", "Nora", "--yes")
     await asyncio.to_thread(site.stack.command, "workers", *start)
-    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=("401",)) as page:
+    async with watched_page(browser, site.url, forgiven=("401",)) as page:
         await page.goto(site.url)
         await page.locator("[name=token]").fill(OPS_TOKEN)
         await page.locator("[name=name]").fill("Operatrix")
@@ -230,9 +228,7 @@ async def assert_fits(page: Page, where: str) -> None:
 async def test_each_page_fits_and_reads_well(
     browser: Browser, site: Site, session: StorageState, locale: str, size: ViewportSize
 ) -> None:
-    async with watched_page(
-        browser, site.url, viewport=size, timeout_ms=ANSWER_MS_MAX, signed_in=session, locale=locale
-    ) as page:
+    async with watched_page(browser, site.url, viewport=size, signed_in=session, locale=locale) as page:
         for url in site.pages:
             await opened(page, url)
             assert await page.evaluate("document.documentElement.lang") == locale
@@ -243,9 +239,7 @@ async def test_nothing_on_the_pages_is_in_plain_english(
     browser: Browser, site: Site, session: StorageState
 ) -> None:
     left: dict[str, list[str]] = {}
-    async with watched_page(
-        browser, site.url, timeout_ms=ANSWER_MS_MAX, signed_in=session, locale="en-XA"
-    ) as page:
+    async with watched_page(browser, site.url, signed_in=session, locale="en-XA") as page:
         for url in site.pages:
             await opened(page, url)
             left[url] = await in_plain_english(page, OF_NO_LANGUAGE | NAMES)
@@ -254,9 +248,7 @@ async def test_nothing_on_the_pages_is_in_plain_english(
 
 async def test_who_is_not_signed_in_is_asked_in_their_language(browser: Browser, site: Site) -> None:
     for locale in ("en-XA", "ar"):
-        async with watched_page(
-            browser, site.url, viewport=PHONE, timeout_ms=ANSWER_MS_MAX, locale=locale, forgiven=("401",)
-        ) as page:
+        async with watched_page(browser, site.url, viewport=PHONE, locale=locale, forgiven=("401",)) as page:
             for path in ("/", "/status-page"):
                 await page.goto(site.url + path)
                 await assert_fits(page, f"{path} in {locale}")
@@ -270,7 +262,6 @@ async def test_a_catalogue_that_does_not_come_leaves_english(
     async with watched_page(
         browser,
         site.url,
-        timeout_ms=ANSWER_MS_MAX,
         signed_in=session,
         locale="en-XA",
         forgiven=("ERR_FAILED",),
@@ -286,9 +277,7 @@ async def test_the_first_paint_takes_less_than_200_kb_in_each_language(
     browser: Browser, site: Site, session: StorageState, locale: str
 ) -> None:
     sizes: dict[str, int] = {}
-    async with watched_page(
-        browser, site.url, timeout_ms=ANSWER_MS_MAX, signed_in=session, locale=locale
-    ) as page:
+    async with watched_page(browser, site.url, signed_in=session, locale=locale) as page:
         devtools = await page.context.new_cdp_session(page)
         await devtools.send("Network.enable")
         devtools.on(

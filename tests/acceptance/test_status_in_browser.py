@@ -45,7 +45,6 @@ pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module"), pytest.m
 
 OPS_TOKEN = "a token for tests"
 LOOKS_MAX = 30
-ANSWER_MS_MAX = 120_000
 """A minute after slow answers the page still says so."""
 PHONE: ViewportSize = {"width": 360, "height": 740}
 ONE_HANDED: ViewportSize = {"width": 390, "height": 844}
@@ -100,14 +99,13 @@ def site(servers_folder: Path) -> Iterator[Site]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    expect.set_options(timeout=ANSWER_MS_MAX)
     async with chromium() as browser:
         yield browser
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def session(browser: Browser, site: Site) -> StorageState:
-    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+    async with watched_page(browser, site.url, forgiven=FORGIVEN) as page:
         await sign_in(page, site)
         await expect(page.get_by_test_id("verdict-title")).to_have_text("All is well")
         return await page.context.storage_state()
@@ -120,7 +118,6 @@ async def page(browser: Browser, site: Site, session: StorageState) -> AsyncIter
         browser,
         site.url,
         viewport={"width": 1280, "height": 800},
-        timeout_ms=ANSWER_MS_MAX,
         signed_in=session,
         forgiven=FORGIVEN,
     ) as page:
@@ -291,7 +288,7 @@ async def test_the_story_of_an_outage_is_read_at_a_glance_and_taken_along_as_a_f
 
 
 async def test_everybody_may_see_whether_the_bot_works(browser: Browser, site: Site) -> None:
-    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+    async with watched_page(browser, site.url, forgiven=FORGIVEN) as page:
         await page.goto(f"{site.url}/status-page")
         for width in (1280, 390):
             await page.set_viewport_size({"width": width, "height": 800})
@@ -647,7 +644,7 @@ async def test_an_operator_signs_in_by_the_bots_code_and_searches_what_was_done(
         answer = await say(telegram, ADMIN_ID, "/signin")
     found = re.search(r"[A-Z2-9]{5}-[A-Z2-9]{5}", answer.text)
     assert found is not None
-    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+    async with watched_page(browser, site.url, forgiven=FORGIVEN) as page:
         await sign_in(page, site, found[0])
         await expect(page.locator("#signed-in-as")).to_contain_text(", owner")
         await open_card(page, "actions")
@@ -667,7 +664,7 @@ async def test_an_operator_signs_in_by_the_bots_code_and_searches_what_was_done(
 
 
 async def test_a_wrong_token_is_told_and_the_right_one_signs_in(browser: Browser, site: Site) -> None:
-    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, forgiven=FORGIVEN) as page:
+    async with watched_page(browser, site.url, forgiven=FORGIVEN) as page:
         await sign_in(page, site, "no token")
         await expect(page.get_by_test_id("sign-in-error")).to_have_text(
             "That is neither the operators' token nor a code that is still good."
@@ -742,7 +739,7 @@ async def test_the_first_paint_takes_less_than_200_kb(
         if not response.url.endswith("/stream"):
             sizes[response.url] = (await response.request.sizes())["responseBodySize"]
 
-    async with watched_page(browser, site.url, timeout_ms=ANSWER_MS_MAX, signed_in=session) as page:
+    async with watched_page(browser, site.url, signed_in=session) as page:
         page.on("response", measure)
         await page.goto(site.url)
         await expect(page.get_by_test_id("signal-workers")).to_be_visible()

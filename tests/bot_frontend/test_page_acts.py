@@ -30,7 +30,6 @@ from tests.texts import pseudo
 
 pytestmark = needs_chromium
 
-ANSWER_MS_MAX = 60_000
 CAROL, BOB = 2002, 3003
 DATA = frozenset({"Carol", "carol", "Bob", "bob", "CREDIT", "CSV", "balances", "lost"})
 """Of people, and what they wrote."""
@@ -83,11 +82,8 @@ async def signed_in(settings: Settings, queueing: Queueing, locale: str) -> Asyn
     async with (
         serving(settings, queueing) as url,
         chromium() as browser,
-        watched_page(
-            browser, url, timeout_ms=ANSWER_MS_MAX, locale=locale, forgiven=("401", "404", "409", "422")
-        ) as page,
+        watched_page(browser, url, locale=locale, forgiven=("401", "404", "409", "422")) as page,
     ):
-        expect.set_options(timeout=ANSWER_MS_MAX)
         await page.goto(url)
         await page.locator("[name=token]").fill(OPS_TOKEN)
         await page.locator("button").click()

@@ -15,7 +15,6 @@ from tests.acceptance.shared_stack import OPS_TOKEN
 from tests.harness.browser import chromium, watched_page
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
-PATIENCE_MS = 90_000
 
 
 @dataclass(frozen=True)
@@ -127,10 +126,9 @@ class Shell:
 @asynccontextmanager
 async def signed_in(stack: Stack, token: str = OPS_TOKEN) -> AsyncIterator[Phone]:
     url = f"http://127.0.0.1:{stack.ops_port}"
-    expect.set_options(timeout=PATIENCE_MS)
     async with (
         chromium() as browser,
-        watched_page(browser, url, viewport=PHONE, timeout_ms=PATIENCE_MS, forgiven=("401",)) as page,
+        watched_page(browser, url, viewport=PHONE, forgiven=("401",)) as page,
     ):
         await page.goto(url)
         await page.get_by_label("Operator token").fill(token)

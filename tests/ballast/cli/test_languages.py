@@ -155,7 +155,7 @@ def test_help_in_another_language_leaves_the_english_as_it_was() -> None:
     assert "⟦" not in before
 
 
-def test_a_translation_with_a_place_of_its_own_costs_its_language_and_not_the_complaint(
+def test_an_operators_text_with_a_place_of_its_own_is_passed_over(
     tmp_path: Path,
 ) -> None:
     said_of = {"No such command {name!r}.": "Kein Befehl {nmae!r}.", "Error: {message}": "Fehler: {message}"}
@@ -164,7 +164,7 @@ def test_a_translation_with_a_place_of_its_own_costs_its_language_and_not_the_co
     (tmp_path / "de.po").write_text("\n".join(lines))
     use_folder(tmp_path)
     try:
-        assert "Fehler: No such command 'frob'." in ended("ballast frob", "de").stderr
+        assert "Fehler: Den Befehl 'frob' gibt es nicht." in ended("ballast frob", "de").stderr
     finally:
         use_folder(None)
 
