@@ -153,7 +153,7 @@ def list_(*, limit: int, as_json: bool, **wanted: Any) -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=LISTED_MAX, show_default=True)
 @as_json
 def waiting(*, limit: int, as_json: bool) -> None:
-    """List the jobs on record, whoever has waited longest first: whose, what, and what for. It needs Redis alone."""
+    """List the jobs on record, whoever has waited longest first: whose, what, and what for. It only needs Redis."""
     from ballast.queueing import lookup
     from ballast.texts.formats import duration
     from dbcore.breaker import CachedStateReader

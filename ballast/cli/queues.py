@@ -17,7 +17,7 @@ _queue = click.argument("queue", type=click.Choice(DATABASE_QUEUES))
 
 @click.group(cls=Group)
 def queues() -> None:
-    """List queues, pause and resume them. It needs Redis alone.
+    """List queues, pause and resume them. It only needs Redis.
 
     While a queue is paused no worker takes its jobs: they wait in order, and people are told that theirs are saved.
     """

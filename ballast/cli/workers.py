@@ -27,7 +27,7 @@ _reason = click.option("--reason", default="", help="Why. It is in the audit log
 
 @click.group(cls=Group)
 def workers() -> None:
-    """List workers with what each does, drain and resume them. It needs Redis alone.
+    """List workers with what each does, drain and resume them. It only needs Redis.
 
     A worker that is drained takes no more jobs and finishes what it has. It stays drained until it is resumed or
     restarted.

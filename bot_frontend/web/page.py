@@ -60,7 +60,7 @@ FIRST_SCRIPT = '<script type="module"'
 ERROR_MARK = "<!-- error -->"
 
 _NOBODY_CAN = gettext_noop(
-    "No OPS_TOKEN is set, so nobody can sign in. Without one this page answers on its own host alone."
+    "No OPS_TOKEN is set, so nobody can sign in. Without one this page answers only on its own host."
 )
 
 

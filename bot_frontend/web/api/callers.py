@@ -110,7 +110,7 @@ class Callers:
     async def _caller(self, request: Request) -> Caller:
         if not self._access.has_token and not self._access.is_from_this_host(request):
             raise Problem(
-                401, "unauthorized", gettext("Without OPS_TOKEN the API answers on the host itself alone.")
+                401, "unauthorized", gettext("Without OPS_TOKEN the API answers only on the host itself.")
             )
         given = request.headers.get("Authorization", "")
         if not given:

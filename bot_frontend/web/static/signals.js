@@ -109,7 +109,7 @@ function telegram({ telegram }, elapsed) {
   const heard = gettext("heard {when}", { when: ago(older(telegram.age_seconds, elapsed)) });
   if (telegram.ok === null) {
     const detail = telegram.mode in BY_MODE ? gettext(BY_MODE[telegram.mode]) : gettext("not connected yet");
-    return { state: "unknown", value: gettext("Nothing heard yet"), inCard: gettext("nothing heard of Telegram yet"), detail };
+    return { state: "unknown", value: gettext("Nothing heard yet"), inCard: gettext("nothing heard from Telegram yet"), detail };
   }
   if (telegram.ok) return { state: "ok", value: gettext("Connected"), inCard: gettext("Telegram connected"), detail: heard };
   return { state: "degraded", value: gettext("Trouble"), inCard: gettext("trouble with Telegram"), detail: listed([telegram.error, heard]) };
