@@ -158,11 +158,23 @@ def test_a_bad_app_is_told_in_one_line_with_its_place(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
-    info = tmp_path / "shop-1.dist-info"
+def install(folder: Path) -> None:
+    """A package `shop`, whose app is `shop:ours`."""
+    info = folder / "shop-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: shop\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[ballast.apps]\nshop = shop:ours\n")
+
+
+def test_a_bad_app_of_an_installed_package_is_told_by_its_entry_point(tmp_path: Path) -> None:
+    install(tmp_path)
+    (tmp_path / "shop.py").write_text("x = 1 / 0")
+    done = run(tmp_path, "audit", "")
+    assert "the entry point shop of ballast.apps: shop cannot be imported: ZeroDivisionError" in done.stderr
+
+
+def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    install(tmp_path)
     (tmp_path / "shop.py").write_text("from ballast import App\nours = App('shop')\n")
     program = "from ballast.apps.discovery import installed; print([app.name for app in installed().apps])"
     done = subprocess.run(
