@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext as standard
 import inspect
+import io
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,7 @@ def of_environment(environment: Mapping[str, str] = os.environ) -> str:
 @contextmanager
 def spoken_here() -> Iterator[None]:
     """What is said inside, also by click, is in the language of the environment."""
+    _let_each_letter_be_written()
     _let_click_ask_the_catalogues()
     with speaking(of_environment()):
         yield
@@ -64,6 +66,15 @@ def said_parameter(parameter: click.Parameter) -> click.Parameter:
     said = copy(parameter)
     said.help = said_help(parameter.help)
     return said
+
+
+def _let_each_letter_be_written() -> None:
+    """Letters that the terminal's encoding lacks are written as escapes, as Python does on stderr: an error that says
+    so would hide what a command has done by then.
+    """
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper) and stdout.errors == "strict":
+        stdout.reconfigure(errors="backslashreplace")
 
 
 def _let_click_ask_the_catalogues() -> None:

@@ -34,6 +34,10 @@ Key: TypeAlias = str | tuple[str, str]
 _ENGLISH_PLURAL: Callable[[int], int] = c2py("n != 1")
 
 
+_COUNTS_TRIED = 200
+"""Of larger numbers the last two digits say the form, in all languages that gettext knows."""
+
+
 class CatalogueError(ValueError):
     """A .po file cannot be read. The message says which, and why."""
 
@@ -67,7 +71,9 @@ def read(path: Path) -> Catalogue:
         with path.open("rb") as file:
             found = read_po(file, abort_invalid=True)
         plural = c2py(found.plural_expr)
-    except (OSError, ValueError, PoFileError) as error:
+        for count in range(_COUNTS_TRIED):
+            plural(count)
+    except (OSError, ValueError, LookupError, ArithmeticError, PoFileError) as error:
         raise CatalogueError(f"{path}: {error}") from error
     texts: dict[Key, tuple[str, ...]] = {}
     for message in found:
@@ -122,7 +128,6 @@ def use_folder(folder: Path | None) -> None:
         source.catalogue(language)  # type: ignore[union-attr]
     _operators[:] = [] if source is None else [source]
     available.cache_clear()
-    negotiated.cache_clear()
 
 
 def use_apps(folders: Iterable[Path]) -> None:
@@ -147,9 +152,11 @@ def available() -> tuple[str, ...]:
     return (*LANGUAGES, *added)
 
 
-@cache
 def negotiated(code: str | None) -> str:
-    """The language for what Telegram says of somebody's, such as `de-AT` or `pt`; English if there is none."""
+    """The language for what Telegram says of somebody's, such as `de-AT` or `pt`; English if there is none.
+
+    Anybody may say anything, so nothing of it is kept.
+    """
     found = _CODE.match(code or "")
     if found is None:
         return ENGLISH

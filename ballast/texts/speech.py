@@ -135,7 +135,7 @@ def _said(
             continue
         try:
             return template.format_map(shown) if shown else template
-        except (KeyError, IndexError, ValueError) as error:
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
             import structlog
 
             log = structlog.get_logger(__name__)

@@ -145,7 +145,7 @@ class Page:
             script = await asyncio.to_thread(catalogue_script, language, texts_of_all_scripts())
             self._scripts[language] = script
         headers = {**_SAFE, "Cache-Control": "no-cache", "ETag": script.tag}
-        if request.headers.get("If-None-Match") == script.tag:
+        if _has_tag(request.headers.get("If-None-Match", ""), script.tag):
             return Response(status_code=304, headers=headers)
         return Response(script.body, media_type="text/javascript", headers=headers)
 
@@ -248,6 +248,11 @@ class Page:
             self._threads, speaking, self._actions.take, action_id, operator.actor, action, target
         )
         return await asyncio.wait_for(ordering, ORDER_SECONDS_MAX)
+
+
+def _has_tag(kept: str, tag: str) -> bool:
+    """kept -- If-None-Match. A proxy that compresses marks a tag as weak."""
+    return tag in (each.strip().removeprefix("W/") for each in kept.split(","))
 
 
 def _order(body: bytes | None) -> dict[str, str] | str:

@@ -40,7 +40,10 @@ class _Text:
 
     def said(self, say: Callable[[str], str]) -> str:
         words = say(self.text)
-        told = _escaped(words) if self.tags is None else self._with_attributes(words)
+        if self.tags is None:
+            told = _escaped(words)
+        else:
+            told = self._with_attributes(words if _has_tags_of(self.text, words) else self.text)
         return f"{self.before}{told}{self.after}"
 
     def _with_attributes(self, words: str) -> str:
@@ -57,6 +60,21 @@ class _Text:
             return found
 
         return _TAG.sub(whole, words)
+
+
+def _has_tags_of(text: str, words: str) -> bool:
+    """Whether `words` have the same tags, each ended where it may end: what a script writes into is not missing, and
+    nothing else comes from a catalogue.
+    """
+    found = [(tag["end"], tag["name"]) for tag in _TAG.finditer(words)]
+    expected = [(tag["end"], tag["name"]) for tag in _TAG.finditer(text)]
+    is_open: list[str] = []
+    for end, name in found:
+        if not end and name not in _VOID:
+            is_open.append(name)
+        elif end and (not is_open or is_open.pop() != name):
+            return False
+    return sorted(found) == sorted(expected) and "<" not in _TAG.sub("", words)
 
 
 def _named(tag: str) -> str:

@@ -137,3 +137,53 @@ async def test_of_deliveries_only_outcomes_that_happened_are_said(page: Page) ->
     counted = {"sent": 1200, "audience": 1203, "blocked": 0, "failed": 1, "unknown": 2}
     found = await said(page, "broadcast-words.js", "deliveries", counted)
     assert found == "1,200 of 1,203 sent · 1 failed · 2 unknown"
+
+
+TYPED = """async (texts) => {
+  Object.assign(document.body.dataset, { currency: "CREDIT", decimals: "CREDIT:2,TND:3" });
+  const { minorUnits, typedAmount } = await import("/static/money.js");
+  return texts.map((text) => [minorUnits(text), minorUnits(text, "TND")])
+    .concat([[1234, 12345678, 123].map((minor) => minorUnits(typedAmount(minor, "TND"), "TND"))]);
+}"""
+CANARY = """async (canary) => {
+  Object.assign(document.body.dataset, { currency: "CREDIT", decimals: "CREDIT:2" });
+  const { composition } = await import("/static/composition.js");
+  const given = { text: "Hello", canary, canary_unit: "people", canary_then: "go" };
+  const elements = new Proxy({}, { get: (_, name) => ({ value: given[name] ?? "", checked: false }) });
+  try {
+    return composition({ elements }).canary;
+  } catch (error) {
+    return error.message;
+  }
+}"""
+
+
+async def test_what_is_thousands_to_some_and_decimals_to_others_is_not_read(page: Page) -> None:
+    told = await page.evaluate(
+        TYPED, ["5", "5,5", "1.234", "1,234", "0,234", "1.2340", "1.23401", "1234.567"]
+    )
+    *amounts, written = told
+    assert amounts == [
+        [500, 5_000],
+        [550, 5_500],
+        [None, None],
+        [None, None],
+        [None, 234],
+        [None, 1_234],
+        [None, None],
+        [None, 1_234_567],
+    ]
+    assert written == [1_234, 12_345_678, 123]
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("20", 20),
+        ("2,5", 2.5),
+        ("1.000", "The first: write a number."),
+        ("1,000", "The first: write a number."),
+    ],
+)
+async def test_a_thousand_recipients_are_never_one(page: Page, typed: str, read: float | str) -> None:
+    assert await page.evaluate(CANARY, typed) == read

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tracemalloc
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -255,6 +256,17 @@ def test_the_language_is_the_nearest_that_there_is(code: str | None, language: s
     assert negotiated(code) == language
 
 
+def test_codes_that_strangers_make_up_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            assert negotiated(f"zz-{number}-{'x' * 5_000}") == "en"
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 300_000
+
+
 @pytest.mark.parametrize(
     ("count", "said_of_it"),
     [(1, "1 задание"), (2, "2 задания"), (5, "5 заданий"), (21, "21 задание"), (1_112, "1\u00a0112 заданий")],
@@ -320,6 +332,28 @@ def test_an_operators_texts_win_in_each_language_and_the_others_stay(tmp_path: P
     with speaking("fr"):
         assert gettext("Cancelled.") == "Annulé."
         assert gettext("No money was sent.") == "No money was sent."
+
+
+@pytest.mark.parametrize("broken", ["{name.first}", "{name[first]}", "{name:d}", "{name!q}", "{nobody}", "{"])
+def test_a_translation_whose_places_cannot_be_filled_costs_no_answer(tmp_path: Path, broken: str) -> None:
+    catalogue(tmp_path, "de", {"Sent {amount} to {name}.": broken})
+    use_folder(tmp_path)
+    with speaking("de"):
+        assert gettext("Sent {amount} to {name}.", amount="5", name="Ada") == "5 wurden an Ada gesendet."
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Plural-Forms: nplurals=2; plural=n%0;",
+        "Plural-Forms: nplurals=2; plural=n>1 && n/(n-7);",
+        "Content-Type: text/plain; charset=klingon",
+    ],
+)
+def test_a_catalogue_whose_head_is_nonsense_is_refused_when_it_is_read(tmp_path: Path, header: str) -> None:
+    (tmp_path / "de.po").write_text(f'msgid ""\nmsgstr ""\n"{header}\\n"\n\nmsgid "Gone."\nmsgstr "Weg."\n')
+    with pytest.raises(CatalogueError, match=r"de\.po"):
+        use_folder(tmp_path)
 
 
 def test_a_translation_with_a_wrong_place_costs_its_language_and_not_the_answer(tmp_path: Path) -> None:

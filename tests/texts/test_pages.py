@@ -56,12 +56,29 @@ def test_a_page_in_english_is_what_was_written() -> None:
 
 def test_tags_of_a_sentence_keep_their_attributes_wherever_its_translation_puts_them() -> None:
     said = PageTemplate(PAGE).said(
-        lambda text: f"<i>Lundi</i> <b></b> {text}" if "<b>" in text else "A & <B>"
+        lambda text: "<i>Lundi</i>, <b></b> est là." if "<b>" in text else "A & <B>"
     )
-    assert '<p data-text><i>Lundi</i> <b id="who" class="name"></b> Signed' in said
+    assert '<p data-text><i>Lundi</i>, <b id="who" class="name"></b> est là.</p>' in said
     assert "<title>A &amp; &lt;B&gt;</title>" in said
     assert 'title="A &amp; &lt;B&gt;"' in said
     assert '<p translate="no">Ballast <b>PostgreSQL</b></p>' in said
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "Niemand",
+        "<i>Lundi</i>",
+        "<b></b> <i>Lundi</i> <script>alert(1)</script>",
+        "<b></b> <i>Lundi</i> <IMG SRC=x>",
+        "<b></b> <i>Lundi <i></i>",
+        "</b><b> <i>Lundi</i>",
+        "<b><i></b></i>",
+    ],
+)
+def test_a_translation_with_other_tags_than_the_sentence_is_passed_over(broken: str) -> None:
+    said = PageTemplate(PAGE).said(lambda text: broken if "<b>" in text else text)
+    assert said == PageTemplate(PAGE).said(lambda text: text)
 
 
 @pytest.mark.parametrize("page", sorted(STATIC.glob("*.html")), ids=lambda path: path.name)

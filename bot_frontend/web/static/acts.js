@@ -4,7 +4,7 @@
 import { uuid } from "/static/actions.js";
 import { get, post, Refused, whatWentWrong, whyNotRead } from "/static/api.js";
 import { $, headingOf, mark, write } from "/static/dom.js";
-import { amount, balance, byName, minorUnits, plainAmount } from "/static/money.js";
+import { amount, balance, byName, minorUnits, typedAmount } from "/static/money.js";
 import { gettext, ngettext, noop } from "/static/texts.js";
 import { toast } from "/static/toasts.js";
 import { side } from "/static/transfers.js";
@@ -157,7 +157,7 @@ export class Acts {
       const found = await get(`/transfers/${number}`);
       if (this.asked !== asked) return;
       asked.transfer = found;
-      $("act-amount").value = plainAmount(found.left_to_reverse, found.currency);
+      $("act-amount").value = typedAmount(found.left_to_reverse, found.currency);
     } catch (error) {
       write($("act-outcome"), whyNotRead(error));
     }

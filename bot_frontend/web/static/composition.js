@@ -1,12 +1,12 @@
 // What the form says, as /api/v1/broadcasts takes it. Throws Unreadable with words for what cannot be read.
 
-import { minorUnits } from "/static/money.js";
+import { isAmbiguous, minorUnits } from "/static/money.js";
 import { gettext, noop } from "/static/texts.js";
 
 export class Unreadable extends Error {}
 
 function number(name, text) {
-  if (!/^\d+(?:[.,]\d+)?$/.test(text)) throw new Unreadable(gettext("{field}: write a number.", { field: called(name) }));
+  if (isAmbiguous(text) || !/^\d+(?:[.,]\d+)?$/.test(text)) throw new Unreadable(gettext("{field}: write a number.", { field: called(name) }));
   return Number(text.replace(",", "."));
 }
 

@@ -22,7 +22,7 @@ export function exact(text, code, sign = "") {
   return isolated(`${sign}${grouped(text)} ${code}`);
 }
 
-// As it can be typed. Of a currency that the bot no longer has nobody knows the decimals.
+// With a point before its decimals. Of a currency that the bot no longer has nobody knows the decimals.
 export function plainAmount(minor, code = currency) {
   const decimals = DECIMALS[code] ?? 0;
   const digits = String(minor).replace("-", "").padStart(decimals + 1, "0");
@@ -49,12 +49,26 @@ export function signed(minor, code = currency) {
   return written(minor < 0 ? "−" : "+", minor, code);
 }
 
-// Minor units, or null for what is no plain amount above zero: nothing is guessed.
+// 1,234: thousands to some and decimals to others.
+export function isAmbiguous(text) {
+  return /^[1-9]\d{0,2}[.,]\d{3}$/.test(text.trim());
+}
+
+// What minorUnits reads: of three decimals a fourth, as in 1.2340, says that they are no thousands.
+export function typedAmount(minor, code = currency) {
+  const text = plainAmount(minor, code);
+  return isAmbiguous(text) ? `${text}0` : text;
+}
+
+// Minor units, or null for what is no plain amount above zero or can be read two ways: nothing is guessed.
 export function minorUnits(text, code = currency) {
   const decimals = DECIMALS[code] ?? 0;
   const found = text.trim().match(/^(\d{1,15})(?:[.,](\d+))?$/);
-  if (!found || (found[2] ?? "").length > decimals) return null;
-  const minor = Number(found[1] + (found[2] ?? "").padEnd(decimals, "0"));
+  if (!found || isAmbiguous(text)) return null;
+  const [, units, behind = ""] = found;
+  const written = decimals >= 3 ? behind.slice(0, decimals) + behind.slice(decimals).replace(/0+$/, "") : behind;
+  if (written.length > decimals) return null;
+  const minor = Number(units + written.padEnd(decimals, "0"));
   return minor > 0 && Number.isSafeInteger(minor) ? minor : null;
 }
 

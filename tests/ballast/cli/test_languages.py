@@ -229,6 +229,12 @@ def test_commands_on_real_servers_answer_in_the_operators_language(
     assert (refused.returncode, refused.stderr) == (1, f"ballast: {none_such}\n")
 
 
+def test_a_terminal_that_lacks_a_languages_letters_gets_them_as_escapes() -> None:
+    shown = run("--help", language="ar", PYTHONIOENCODING="latin-1")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout.startswith("\\u")
+
+
 def test_an_operators_own_texts_win_on_the_command_line_too(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
