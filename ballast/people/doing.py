@@ -18,7 +18,7 @@ from dbcore.people.approvals import Approval, ApprovalRefused
 from dbcore.people.person import Person
 from dbcore.people.reasons import in_words
 from dbcore.settings import Settings
-from dbcore.text import one_line
+from dbcore.text import isolated, one_line
 
 _DECISIONS = {
     "waiting": gettext_noop("waiting"),
@@ -62,7 +62,7 @@ class Doing:
 
     def described(self, person: Person) -> str:
         handle = f"@{one_line(person.username)}" if person.username else gettext("no username")
-        name = one_line(person.first_name, 64) or gettext("(no name)")
+        name = isolated(one_line(person.first_name, 64)) or gettext("(no name)")
         return f"{name}, {handle}, ID {person.telegram_id}"
 
     def adjustment(self, person: Person, minor: int, currency: str) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from ballast.texts.speech import in_place
+
 
 def width(text: str) -> int:
     """Of one line, in columns of a terminal."""
@@ -30,11 +32,12 @@ def right(text: str, columns: int) -> str:
 
 
 def labelled(rows: Iterable[tuple[str, str]], *, least: int = 0, gap: int = 2) -> list[str]:
-    """A line for each row: its label, and what it says, below each other.
+    """A line for each row: its label, and what it says, below each other. Behind a right-to-left label an amount stays
+    as it is written.
 
     least -- columns of the labels, with the space behind them, unless one of them needs more. gap -- columns of that
     space at least.
     """
     found: Sequence[tuple[str, str]] = [*rows]
     columns = max([least, *(width(label) + gap for label, _ in found)])
-    return [f"{left(label, columns)}{said}" for label, said in found]
+    return [f"{left(label, columns)}{in_place(said)}" for label, said in found]

@@ -128,7 +128,7 @@ def _said(
         from ballast.texts.formats import number
 
         arguments = {"count": number(count), **arguments}
-    shown = {name: _in_place(value, language) for name, value in arguments.items()}
+    shown = {name: in_place(value) for name, value in arguments.items()}
     for each in sources(own):
         template = each.catalogue(language).find(key, count)
         if template is None:
@@ -143,7 +143,7 @@ def _said(
     return english.format_map(shown) if shown else english
 
 
-def _in_place(value: object, language: str) -> str:
+def in_place(value: object) -> str:
     """An argument as it may stand among right-to-left words, which must not turn its signs and digits around."""
     if isinstance(value, int) and not isinstance(value, bool):
         from ballast.texts.formats import number
@@ -151,7 +151,7 @@ def _in_place(value: object, language: str) -> str:
         text = number(value)
     else:
         text = str(value)
-    if not is_right_to_left(language) or not text or "\n" in text:
+    if not is_right_to_left(_SPOKEN.get()) or not text or "\n" in text:
         return text
     from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
 

@@ -8,6 +8,8 @@ import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis
@@ -15,6 +17,7 @@ from click.testing import CliRunner
 
 from ballast.cli.main import cli
 from ballast.inbox import Inbox
+from ballast.people.doing import Doing
 from ballast.queueing import worker_drains
 from ballast.queueing.envelope import Envelope
 from ballast.texts import LANGUAGES, said, speaking
@@ -301,6 +304,20 @@ def test_columns_are_as_wide_as_a_terminal_shows_them() -> None:
     assert (left("猫", 4), right("猫", 4), left("long", 2)) == ("猫  ", "  猫", "long")
     assert labelled([("a", "1"), ("猫猫", "2")]) == ["a     1", "猫猫  2"]
     assert labelled([("a", "1")], least=6) == ["a     1"]
+
+
+def test_an_amount_behind_a_right_to_left_label_stays_as_it_is_written() -> None:
+    with speaking("ar"):
+        assert labelled([("رصيد:", "-5.00 CREDIT"), ("", "")]) == [
+            "رصيد:  \u2068-5.00 CREDIT\u2069",
+            "       ",
+        ]
+
+
+def test_a_right_to_left_name_turns_nothing_around_in_what_is_agreed_to() -> None:
+    person: Any = SimpleNamespace(username=None, first_name="אבי 5", telegram_id=7)
+    doing: Any = None
+    assert Doing.described(doing, person) == "\u2068אבי 5\u2069, no username, ID 7"
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
