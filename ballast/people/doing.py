@@ -8,6 +8,7 @@ from ballast.people import orders
 from ballast.queueing import outbox_relay
 from ballast.texts import gettext, gettext_noop, said
 from ballast.texts.columns import labelled
+from ballast.texts.phrases import in_quotation_marks
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import UserRef
 from dbcore.money import MAX_AMOUNT, Money, format_amount
@@ -18,7 +19,7 @@ from dbcore.people.approvals import Approval, ApprovalRefused
 from dbcore.people.person import Person
 from dbcore.people.reasons import in_words
 from dbcore.settings import Settings
-from dbcore.text import isolated, one_line
+from dbcore.text import one_line
 
 _DECISIONS = {
     "waiting": gettext_noop("waiting"),
@@ -62,7 +63,7 @@ class Doing:
 
     def described(self, person: Person) -> str:
         handle = f"@{one_line(person.username)}" if person.username else gettext("no username")
-        name = isolated(one_line(person.first_name, 64)) or gettext("(no name)")
+        name = in_quotation_marks(person.first_name, 64) or gettext("(no name)")
         return f"{name}, {handle}, ID {person.telegram_id}"
 
     def adjustment(self, person: Person, minor: int, currency: str) -> list[str]:

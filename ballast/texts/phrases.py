@@ -60,6 +60,12 @@ def quoted(text: str, length_max: int | None = None) -> str:
     return f"“{said}”" if said else ""
 
 
+def in_quotation_marks(text: str, length_max: int | None = None) -> str:
+    """The same where no HTML is read, such as on a terminal."""
+    line = one_line(_QUOTATION_MARKS.sub('"', text), length_max)
+    return f"“{isolated(line)}”" if shows_something(line) else ""
+
+
 def _without_links(line: str) -> str:
     """As HTML. Telegram makes links of addresses, @names, /commands, #tags, $tags and long numbers, and in fixed-width
     letters of none. Words that have no sign or digit which such a link begins with or needs stay as they are.

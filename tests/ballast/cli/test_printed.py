@@ -317,7 +317,13 @@ def test_an_amount_behind_a_right_to_left_label_stays_as_it_is_written() -> None
 def test_a_right_to_left_name_turns_nothing_around_in_what_is_agreed_to() -> None:
     person: Any = SimpleNamespace(username=None, first_name="אבי 5", telegram_id=7)
     doing: Any = None
-    assert Doing.described(doing, person) == "\u2068אבי 5\u2069, no username, ID 7"
+    assert Doing.described(doing, person) == "“\u2068אבי 5\u2069”, no username, ID 7"
+
+
+def test_no_name_reads_as_another_person_in_what_is_agreed_to() -> None:
+    person: Any = SimpleNamespace(username="eve", first_name="Bob”, @bob, ID 3", telegram_id=9)
+    doing: Any = None
+    assert Doing.described(doing, person) == '“Bob", @bob, ID 3”, @eve, ID 9'
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
