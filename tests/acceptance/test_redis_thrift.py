@@ -16,7 +16,7 @@ MEASURED_SECONDS = 20
 MINUTES_WAITED_MAX = 4
 
 
-@pytest.mark.parametrize(("mode", "commands_per_second_max"), [("responsive", 60), ("thrifty", 5)])
+@pytest.mark.parametrize(("mode", "commands_per_second_max"), [("responsive", 75), ("thrifty", 5)])
 async def test_an_idle_stack_asks_redis_little(
     make_stack: MakeStack,
     telegram: TelegramControl,
