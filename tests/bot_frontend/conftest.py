@@ -2,11 +2,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from ballast.texts.catalogues import use_folder
+from dbcore.guard.engine import GuardedEngine
+from dbcore.settings import Settings
 from devstack.ports import free_port
 from tests.harness.queueing import Queueing, queueing_at
+from tests.texts import pseudo
 
 
 @pytest.fixture
@@ -30,3 +35,19 @@ def silent_redis() -> Iterator[Queueing]:
         queueing_at(f"redis://127.0.0.1:{listener.getsockname()[1]}/0") as ready,
     ):
         yield ready
+
+
+@pytest.fixture
+def engine(settings: Settings) -> Iterator[GuardedEngine]:
+    made = GuardedEngine(settings)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def pseudo_language(tmp_path: Path) -> Iterator[None]:
+    """It can be spoken in the test, beside the languages that there are."""
+    pseudo.write(tmp_path)
+    use_folder(tmp_path)
+    yield
+    use_folder(None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -40,13 +39,6 @@ def settings(make_settings: MakeSettings, redis_url: str, database_url: str) -> 
         admin_ids=str(OWNER),
         db_deadline_seconds=30,
     )
-
-
-@pytest.fixture
-def engine(settings: Settings) -> Iterator[GuardedEngine]:
-    made = GuardedEngine(settings)
-    yield made
-    made.dispose()
 
 
 async def posted(

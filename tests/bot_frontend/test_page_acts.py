@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -13,7 +12,6 @@ from playwright.async_api import Page, expect
 
 from ballast.builtin.status import OperatorAction
 from ballast.people import orders
-from ballast.texts.catalogues import use_folder
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, users
 from dbcore.ledger.users import Profile, UserRef
@@ -59,21 +57,6 @@ def settings(make_settings: MakeSettings, redis_url: str, database_url: str) -> 
         ops_token=OPS_TOKEN,
         db_deadline_seconds=30,
     )
-
-
-@pytest.fixture
-def engine(settings: Settings) -> Iterator[GuardedEngine]:
-    made = GuardedEngine(settings)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def pseudo_language(tmp_path: Path) -> Iterator[None]:
-    pseudo.write(tmp_path)
-    use_folder(tmp_path)
-    yield
-    use_folder(None)
 
 
 @asynccontextmanager

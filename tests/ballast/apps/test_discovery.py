@@ -732,47 +732,39 @@ def test_an_apps_options_are_read_by_its_name(monkeypatch: pytest.MonkeyPatch) -
     assert found["kiosk"].model_dump() == {"greeting": "Welcome"}
 
 
-def test_a_handler_gets_its_apps_options_by_their_model() -> None:
+def context(kind: str, *, database: Any, **given: Any) -> JobContext:
+    """Of a job that asks nothing of the process around it."""
     unused: Any = None
-    ctx = JobContext(
-        kind="shop.command.hello",
+    return JobContext(
+        kind=kind,
         job_id="1",
         attempt=1,
-        database="none",
+        database=database,
         user=None,
         profile=None,
         settings=unused,
         engine=unused,
         enqueue=unused,
         announce=unused,
-        app_settings=Options(greeting="Hello"),
+        **given,
     )
+
+
+def test_a_handler_gets_its_apps_options_by_their_model() -> None:
+    ctx = context("shop.command.hello", database="none", app_settings=Options(greeting="Hello"))
     assert ctx.app_settings(Options).greeting == "Hello"
     with pytest.raises(UsageError, match="its app has no settings=Words"):
         ctx.app_settings(Words)
 
 
 def test_what_is_built_in_is_done_once_in_a_run() -> None:
-    unused: Any = None
     done: list[Job | None] = []
 
     def built_in(job: Job | None) -> BuiltInAnswer:
         done.append(job)
         return BuiltInAnswer(None, [])
 
-    ctx = JobContext(
-        kind="transactions.confirm",
-        job_id="1",
-        attempt=1,
-        database="write",
-        user=None,
-        profile=None,
-        settings=unused,
-        engine=unused,
-        enqueue=unused,
-        announce=unused,
-        built_in=built_in,
-    )
+    ctx = context("transactions.confirm", database="write", built_in=built_in)
     ctx.built_in()
     with pytest.raises(UsageError, match=r"transactions\.confirm calls ctx\.built_in twice"):
         ctx.built_in(Give(telegram_id=1))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,7 +13,6 @@ import pytest
 from ballast.operators.permissions import PERMISSIONS, Permission, not_permitted
 from ballast.operators.roles import SigningIn, make_code
 from ballast.texts import speaking
-from ballast.texts.catalogues import use_folder
 from dbcore import admin_actions
 from dbcore.admin_actions import Filters
 from dbcore.guard.engine import GuardedEngine
@@ -28,6 +26,8 @@ from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
 from tests.harness.queueing import Queueing
 from tests.texts import pseudo
+
+pytestmark = pytest.mark.usefixtures("pseudo_language")
 
 OWNER, SUPPORT, CAROL = 1001, 1002, 2002
 ASKS_FOR_PSEUDO = {"Accept-Language": "en-XA, de;q=0.5"}
@@ -78,14 +78,6 @@ SAID_AS_IT_IS = frozenset(
     )
 )
 """Names of fields, codes and tags."""
-
-
-@pytest.fixture(autouse=True)
-def pseudo_language(tmp_path: Path) -> Iterator[None]:
-    pseudo.write(tmp_path)
-    use_folder(tmp_path)
-    yield
-    use_folder(None)
 
 
 @pytest.fixture
