@@ -26,7 +26,7 @@ from telegram import Bot
 from ballast.builtin.broadcasts import SendChunk
 from ballast.inbox import Inbox, Publisher
 from ballast.queueing.snooze import Snoozed
-from ballast.telegram.rate_limiter import BulkGrant, RateLimiter
+from ballast.telegram.rate_limiter import BulkGrant, GrantLog, RateLimiter
 from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from dbcore.guard.engine import GuardedEngine
@@ -43,7 +43,11 @@ EDGE = 0.1
 class _FreePacer(RateLimiter):
     """Grants everybody, and says the paid rate, which makes the largest chunks in use."""
 
-    def bulk(self, chat_ids: Sequence[int], *, paid: bool, pieces: int = 1) -> BulkGrant:
+    def bulk(
+        self, chat_ids: Sequence[int], *, paid: bool, pieces: int = 1, log: GrantLog | None = None
+    ) -> BulkGrant:
+        if log is not None:
+            self._redis.hset(log.key, mapping={str(field): log.value for field in log.fields.values()})
         return BulkGrant(tuple(chat_ids), 0.0)
 
     def rate(self, *, paid: bool) -> float:

@@ -112,10 +112,9 @@ def _backlog(commands: int) -> dict[str, float]:
         def accepted() -> int:
             return int(stack.redis.hget("ballast:totals", f"jobs_accepted|{AskAdjustment.kind}") or 0)
 
-        def done() -> list[tuple[int, str]]:
-            return stack.query(
-                "SELECT admin_id, memo FROM pending_adjustments WHERE memo <> 'burst' ORDER BY id"
-            )
+        def done() -> int:
+            ((found,),) = stack.query("SELECT count(*) FROM pending_adjustments WHERE memo <> 'burst'")
+            return int(found)
 
         rate, _ = side.burst(side.people, text="/credit {next} 1 burst")
         workers = psutil.Process(stack.pid("main")).children()
@@ -126,11 +125,13 @@ def _backlog(commands: int) -> dict[str, float]:
         stack.wait_until(lambda: accepted() - before == count, "all are on record", BACKLOG_SECONDS_MAX)
         stack.command("dbcore", "breaker", "auto")
         began = time.perf_counter()
-        stack.wait_until(lambda: len(done()) == count, "all are done", BACKLOG_SECONDS_MAX)
+        stack.wait_until(lambda: done() == count, "all are done", BACKLOG_SECONDS_MAX)
         seconds = time.perf_counter() - began
         more = _megabytes(workers) - megabytes
         by_admin: dict[int, list[str]] = defaultdict(list)
-        for admin, memo in done():
+        for admin, memo in stack.query(
+            "SELECT admin_id, memo FROM pending_adjustments WHERE memo <> 'burst' ORDER BY id"
+        ):
             by_admin[admin].append(memo)
     expected = [f"round {number}" for number in range(BACKLOG_EACH)]
     return {

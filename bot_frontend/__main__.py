@@ -8,6 +8,7 @@ import sys
 import redis
 import structlog
 import uvicorn
+import uvloop
 
 from ballast.apps.installed import INSTALLED
 from ballast.broadcasts.albums import Albums
@@ -157,7 +158,7 @@ def main() -> None:
         _claim_redis(settings)
     except (SettingsError, WrongBot) as error:
         sys.exit(f"ballast: {error}")
-    asyncio.run(serve(settings))
+    uvloop.run(serve(settings))
 
 
 if __name__ == "__main__":

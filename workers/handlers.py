@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ballast.apps.installed import INSTALLED
@@ -30,6 +31,7 @@ _own: dict[str, Handler] = {}
 
 def register(handler: Handler) -> None:
     _handlers[handler.job_type.kind] = handler
+    tasks_of.cache_clear()
 
 
 def register_own(handler: Handler) -> None:
@@ -66,6 +68,7 @@ def batch_of(kind: str) -> int:
     return 1 if handler is None else handler.batch or 1
 
 
+@cache
 def tasks_of(queue: str) -> list[str]:
     """The tasks of a queue whose jobs are short, by the names that Celery has them under."""
     return [task_name(kind) for kind in _handlers if queue_of(kind) == queue and is_short(kind)]

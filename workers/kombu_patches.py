@@ -19,6 +19,8 @@ connections per second and worker. Here each attempt closes what it opened, and 
 A Redis out of memory: kombu could neither hand on a message nor note that it took one, so no job on record would be
 finished, and that is what frees memory.
 
+A job for an idle child: Celery asks Redis for the next message first. Here the child has it at once.
+
 What a task was called with: events, Flower and `celery inspect` show it, and an operator's call carries people's text.
 Its arguments' names are enough; a job from the inbox has but its id.
 """
@@ -38,6 +40,8 @@ from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.app.task import Task as CeleryTask
+from celery.concurrency import prefork
+from celery.concurrency.asynpool import AsynPool as CeleryPool
 from celery.exceptions import InvalidTaskError
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.request import Request as CeleryRequest
@@ -403,6 +407,26 @@ def describe(positional: Any, named: Any) -> tuple[str, str]:
     return count, ", ".join(map(str, named))[:ARGUMENTS_SHOWN_MAX]
 
 
+class AsynPool(CeleryPool):
+    """Hands a job to a child that has none at once. Celery does so when its event loop comes round again, after it has
+    asked Redis for the next message.
+    """
+
+    _quick_put: Callable[[Any], None]
+
+    def _create_write_handlers(self, hub: Any, **options: Any) -> None:
+        super()._create_write_handlers(hub, **options)
+        put, write = self._quick_put, hub.consolidate_callback
+
+        def put_and_write(job: Any) -> None:
+            put(job)
+            idle = [fd for fd in self._all_inqueues - self._active_writes if fd not in self._busy_workers]
+            if idle:
+                write(idle)
+
+        self._quick_put = put_and_write
+
+
 class Task(CeleryTask):
     """What all tasks of the app are."""
 
@@ -412,5 +436,6 @@ class Task(CeleryTask):
 def install() -> None:
     """Have every connection of this process make its channels of the repaired kind."""
     kombu_redis.Transport.Channel = Channel
+    prefork.TaskPool.Pool = AsynPool
     remote_control.repair()
     logging.getLogger(kombu_redis.__name__).addFilter(_without_contents)

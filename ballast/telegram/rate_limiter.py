@@ -160,26 +160,32 @@ if granted then keep_tokens('free', tokens) end
 return answer
 """
 
-# ARGV: budget, its rate, what of it is left to replies, the pieces that each gets, then the chats. An album is granted
-# where one message would be, and the budget waits off what the others cost.
-# Answers the wait in ms for those not granted, the share in thousandths, the places of those granted, and the places of
-# those whose chat Telegram refused, each with its wait in ms.
+# KEYS: the hash of a grant log, if there is one.
+# ARGV: budget, its rate, what of it is left to replies, the pieces that each gets, the log's holder and what it writes,
+# then for each its chat and its field in the log. An album is granted where one message would be, and the budget waits
+# off what the others cost.
+# Answers the wait in ms for those not granted, the share in thousandths, the places of those granted, the places of
+# those whose chat Telegram refused, each with its wait in ms, and 1 if the log is another holder's.
 _BULK = f"""
 local budget, rate, reserve = ARGV[1], ARGV[2] * share, tonumber(ARGV[3])
 local pieces = tonumber(ARGV[4])
 local granted, refused = {{}}, {{}}
-local answer = {{0, math.floor(share * 1000), granted, refused}}
+local answer = {{0, math.floor(share * 1000), granted, refused, 0}}
+if KEYS[1] and redis.call('HGET', KEYS[1], '') ~= ARGV[5] then
+  answer[5] = 1
+  return answer
+end
 if halted_until > now then
   answer[1] = halted_until - now
   return answer
 end
 local tokens = tokens_of(budget, rate)
 local wait = 0
-for i = 5, #ARGV do
-  local chat_id = ARGV[i]
+for i = 7, #ARGV, 2 do
+  local chat_id, place = ARGV[i], (i - 7) / 2
   local refusal = chat_wait(chat_id)
   if refusal > 0 then
-    refused[#refused + 1] = i - 5
+    refused[#refused + 1] = place
     refused[#refused + 1] = refusal
   elseif tokens - reserve < 1 then
     wait = math.max(20, math.ceil((1 + reserve - tokens) * 1000 / rate))
@@ -192,7 +198,8 @@ for i = 5, #ARGV do
     else
       tokens = tokens - pieces
       note_sent(chat_id, pieces)
-      granted[#granted + 1] = i - 5
+      granted[#granted + 1] = place
+      if KEYS[1] then redis.call('HSET', KEYS[1], ARGV[i + 1], ARGV[6]) end
     end
   end
 end
@@ -234,16 +241,31 @@ def method_key(method: str) -> str:
     return f"{_KEY}:method:{method}"
 
 
+@dataclass(frozen=True, slots=True)
+class GrantLog:
+    """Where it is written down who is granted, in the same step: a hash in Redis, while its field "" says `holder`.
+
+    fields -- by chat, its field, which gets `value`.
+    """
+
+    key: str
+    holder: str
+    value: str
+    fields: Mapping[int, int]
+
+
 @dataclass(frozen=True)
 class BulkGrant:
     """Who may be sent to now, and after how long to ask for the others.
 
     refused -- chats that Telegram wants nothing for, and for how many seconds still.
+    superseded -- the log is another holder's, and nobody was granted.
     """
 
     granted: tuple[int, ...]
     retry_after_seconds: float
     refused: Mapping[int, float] = field(default_factory=dict)
+    superseded: bool = False
 
 
 class RateLimiter:
@@ -278,15 +300,21 @@ class RateLimiter:
         self._share = share / 1000
         return [wait_ms / 1000 for wait_ms in waits_ms]
 
-    def bulk(self, chat_ids: Sequence[int], *, paid: bool, pieces: int = 1) -> BulkGrant:
+    def bulk(
+        self, chat_ids: Sequence[int], *, paid: bool, pieces: int = 1, log: GrantLog | None = None
+    ) -> BulkGrant:
         """Whom of these a broadcast may send to now; they are counted. One message, or one album, a second to a chat.
 
         pieces -- messages that each of them gets: an album takes as much of the budget.
         paid -- sent with `allow_paid_broadcast`, which has a budget of its own.
+        log -- gets who is granted.
         """
         budget = ["paid", PAID_MARGIN * PAID_PER_SECOND, 0] if paid else self._free_budget()
-        wait_ms, share, granted, refused = cast(
-            "tuple[int, int, list[int], list[int]]", self._bulk(args=[*budget, pieces, *chat_ids])
+        keys, logged, fields = ([log.key], [log.holder, log.value], log.fields) if log else ([], ["", ""], {})
+        pairs = [item for chat_id in chat_ids for item in (chat_id, fields.get(chat_id, ""))]
+        wait_ms, share, granted, refused, superseded = cast(
+            "tuple[int, int, list[int], list[int], int]",
+            self._bulk(keys=keys, args=[*budget, pieces, *logged, *pairs]),
         )
         self._share = share / 1000
         waits = zip(refused[::2], refused[1::2], strict=True)
@@ -294,6 +322,7 @@ class RateLimiter:
             tuple(chat_ids[place] for place in granted),
             wait_ms / 1000,
             {chat_ids[place]: refusal_ms / 1000 for place, refusal_ms in waits},
+            superseded == 1,
         )
 
     def refuse_chat(self, chat_id: int, seconds: float) -> float:

@@ -17,6 +17,7 @@ from html import unescape
 from typing import Any
 
 import structlog
+import uvloop
 from telegram import (
     Bot,
     ForceReply,
@@ -70,7 +71,7 @@ class ReplySender:
         self.closing = threading.Event()
         """The process ends: a step that can begin less should."""
         self._slots = threading.BoundedSemaphore(OUTSTANDING_MAX)
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="reply_sender", daemon=True)
         self._thread.start()
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from celery.concurrency import prefork
+from celery.concurrency.asynpool import AsynPool
 from celery.worker import control
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
@@ -74,6 +76,11 @@ REPLACED: dict[tuple[Any, Any, str], str] = {
         Consumer,
         "on_send_event_buffered",
     ): "each event is sent by itself, before its job is begun",
+    (
+        kombu_patches.AsynPool,
+        AsynPool,
+        "_create_write_handlers",
+    ): "a job waits until Redis is asked for the next one",
     (kombu_patches.Consumer, Consumer, "on_unknown_message"): "the log quotes people",
     (kombu_patches.Consumer, Consumer, "on_unknown_task"): "the same",
     (kombu_patches.Consumer, Consumer, "on_invalid_task"): "the same",
@@ -83,6 +90,7 @@ REPLACED: dict[tuple[Any, Any, str], str] = {
 
 USED: dict[tuple[Any, str], str] = {
     (kombu_redis.Transport, "Channel"): "no channel is ours",
+    (prefork.TaskPool, "Pool"): "a job waits until Redis is asked for the next one",
     (kombu_redis.QoS, "_delivered"): "what was put back is put back once more",
     (Consumer, "_flush_events"): "no event is sent: Flower and `celery events` show nothing",
     (pidbox.Mailbox, "node_cls"): "a command that is none ends its worker",

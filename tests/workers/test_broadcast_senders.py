@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -21,7 +21,7 @@ from ballast.broadcasts.schedule import Schedule
 from ballast.builtin.broadcasts import DraftBroadcast, SendChunk, StartBroadcast
 from ballast.queueing.snooze import Snoozed
 from ballast.status import counters
-from ballast.telegram.rate_limiter import HALT_SECONDS_MAX, SEVERAL_CHATS, RateLimiter
+from ballast.telegram.rate_limiter import HALT_SECONDS_MAX, SEVERAL_CHATS, GrantLog, RateLimiter
 from ballast.telegram.transport import AiohttpRequest
 from dbcore.broadcasts import broadcasts, leases
 from dbcore.broadcasts.broadcasts import BroadcastRefused, BroadcastStatus
@@ -99,6 +99,12 @@ def begun(engine: GuardedEngine, database_url: str) -> Callable[[range], int]:
 @pytest.fixture
 def broadcast_id(begun: Callable[[range], int]) -> int:
     return begun(PEOPLE)
+
+
+def log_intents(sender: Broadcaster, number: int, holder: str, user_ids: Sequence[int]) -> None:
+    """As one does who is about to send to these."""
+    log = sender.record.intents(number, holder, {user_id: user_id for user_id in user_ids})
+    assert sender.rate_limiter.bulk(user_ids, paid=True, log=log).granted == tuple(user_ids)
 
 
 ANSWER_SECONDS_MAX = 0.5
@@ -215,7 +221,7 @@ def test_whose_lease_comes_back_while_it_is_settled_sends_alone(
     def come_back() -> None:
         assert sender.record.begin("slow", "second")[0] == number
         leased(engine, broadcast_id, number)
-        assert sender.record.log_intent(number, "second", begun)
+        log_intents(sender, number, "second", begun)
 
     settler.record = Interrupted(queueing.client, come_back)
     settle(settler, broadcast_id, "settler")
@@ -230,7 +236,7 @@ def test_a_record_is_kept_where_the_table_took_nothing_of_it(
     dead, settler = home(), home()
     number, _ = dead.record.begin("dead", "first")
     lease = leased(engine, broadcast_id, number, seconds=0)
-    dead.record.log_intent(number, "first", [each.user_id for each in lease.recipients])
+    log_intents(dead, number, "first", [each.user_id for each in lease.recipients])
 
     class Overtaken(SendJournal):
         def holds(self, number: int, holder: str) -> bool:
@@ -337,7 +343,7 @@ async def test_who_comes_back_in_quiet_hours_is_not_sent_to_before_their_end(
     dead, sender = home(), home()
     number, _ = dead.record.begin("one", "dead")
     lease = leased(engine, broadcast_id, number)
-    dead.record.log_intent(number, "dead", [lease.recipients[0].user_id])
+    log_intents(dead, number, "dead", [lease.recipients[0].user_id])
     now = sender.lanes.schedule.now()
     quiet = {"begin": f"{now:%H:%M}", "end": f"{now + timedelta(hours=2):%H:%M}", "zone": "UTC"}
     query(database_url, "UPDATE broadcasts SET quiet_hours = %s RETURNING 1", json.dumps(quiet))
@@ -365,11 +371,11 @@ async def test_what_a_superseded_sender_knows_is_recorded_and_nobody_else_is_beg
 
         turns = 0
 
-        def log_intent(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
+        def intents(self, number: int, holder: str, asked: Mapping[int, int]) -> GrantLog:
             self.turns += 1
             if self.turns == 2:
                 self.begin("one", "other")
-            return super().log_intent(number, holder, user_ids)
+            return super().intents(number, holder, asked)
 
     sender.record = TakenOver(queueing.client)
     put_off = await ran(sender, bot, broadcast_id, "one")

@@ -9,6 +9,7 @@ import redis
 
 from ballast.broadcasts.cost import messages_for, stars_for
 from ballast.broadcasts.schedule import Schedule, quiet_until
+from ballast.telegram.rate_limiter import BulkGrant, RateLimiter
 from dbcore.broadcasts.broadcasts import BroadcastStatus
 from dbcore.broadcasts.leases import DeliveryStatus, Lease, Mark, Recipient, Result
 from workers.broadcasts.send_journal import SendJournal, lease_number
@@ -22,11 +23,18 @@ def begun(record: SendJournal, holder: str) -> tuple[int, dict[int, Result]]:
     return record.begin("job", holder)
 
 
+def grant(client: redis.Redis, number: int, holder: str, *user_ids: int) -> BulkGrant:
+    """Of a sender that asks for these, each in the chat of the same number."""
+    asked = {user_id: user_id for user_id in user_ids}
+    log = SendJournal(client).intents(number, holder, asked)
+    return RateLimiter(client).bulk(list(asked), paid=True, log=log)
+
+
 def test_a_known_result_an_open_intent_and_nothing_at_all_are_told_apart(client: redis.Redis) -> None:
     record = SendJournal(client)
     number, before = begun(record, "first")
     assert before == {}
-    assert record.log_intent(number, "first", [1, 2, 3])
+    assert grant(client, number, "first", 1, 2, 3).granted == (1, 2, 3)
     assert record.note(number, "first", {1: SENT, 2: BLOCKED})
     assert begun(record, "second")[0] == number
     before = record.take_over(number, "third") or {}
@@ -41,18 +49,30 @@ def test_whoever_was_taken_for_dead_begins_with_nobody_any_more(client: redis.Re
     assert record.holds(number, "first")
     begun(record, "second")
     assert not record.holds(number, "first")
-    assert not record.log_intent(number, "first", [1])
+    assert grant(client, number, "first", 1) == BulkGrant((), 0.0, superseded=True)
+    assert grant(client, number, "second", 1).granted == (1,), "a superseded sender takes nobody's turn"
     assert not record.note(number, "first", {1: SENT})
     record.forget(number, "first")
-    assert record.take_over(number, "third") == {}
+    (open_intent,) = (record.take_over(number, "third") or {}).values()
+    assert open_intent.status is DeliveryStatus.UNKNOWN
 
 
 def test_who_was_certainly_not_sent_to_leaves_no_trace(client: redis.Redis) -> None:
     record = SendJournal(client)
     number, _ = begun(record, "first")
-    record.log_intent(number, "first", [1])
+    grant(client, number, "first", 1)
     record.note(number, "first", {1: Result(1, DeliveryStatus.PENDING)})
     assert begun(record, "second") == (number, {})
+
+
+def test_whom_the_limiter_does_not_grant_leaves_no_intent(client: redis.Redis) -> None:
+    record = SendJournal(client)
+    number, _ = begun(record, "first")
+    RateLimiter(client).refuse_chat(2, 30)
+    found = grant(client, number, "first", 1, 2)
+    assert found.granted == (1,)
+    assert set(found.refused) == {2}
+    assert set(record.take_over(number, "second") or {}) == {1}
 
 
 def test_a_record_that_is_forgotten_or_lost_is_none_however_often_one_asks(client: redis.Redis) -> None:

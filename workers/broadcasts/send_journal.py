@@ -27,6 +27,7 @@ import redis
 import structlog
 
 from ballast.status import counters
+from ballast.telegram.rate_limiter import GrantLog
 from dbcore.broadcasts.leases import DeliveryStatus, Mark, Result
 
 log = structlog.get_logger(__name__)
@@ -105,10 +106,13 @@ class SendJournal:
         """Whether nobody took it over since: then nobody was begun with that `holder` does not know of."""
         return bool(self._write(keys=[_key(number)], args=[holder]))
 
-    def log_intent(self, number: int, holder: str, user_ids: Iterable[int]) -> bool:
-        """They are about to be sent to. False where another holds the record by now: then nobody may be sent to."""
-        pairs = [item for user_id in user_ids for item in (user_id, _INTENT)]
-        return bool(self._write(keys=[_key(number)], args=[holder, *pairs]))
+    def intents(self, number: int, holder: str, asked: Mapping[int, int]) -> GrantLog:
+        """For the rate limiter, which writes down who is about to be sent to. Nobody may be if another holds the record
+        by now.
+
+        asked -- user ids by chat.
+        """
+        return GrantLog(_key(number), holder, _INTENT, asked)
 
     def note(self, number: int, holder: str, results: Mapping[int, Result]) -> bool:
         """What became of them; PENDING says that they were certainly not sent to. False where another holds it."""

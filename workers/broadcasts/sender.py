@@ -1,9 +1,9 @@
 """One chunk of a broadcast: people are leased, sent to from the reply sender's event loop, and recorded all at once.
 
-    lease ──▶ limiter grants ─▶ intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
-                                    │                                            └─ those that hang: in a second one
-                                    └─ everybody is being sent to, and somebody answered: the follower is accepted,
-                                       and does not wait for those whose answer hangs
+    lease ──▶ granted by the limiter, intent in Redis ──▶ send ──▶ result in Redis ──▶ … ended ──▶ table, in one batch
+                                │                                                        └─ those that hang: in a second
+                                └─ everybody is being sent to, and somebody answered: the follower is accepted,
+                                   and does not wait for those whose answer hangs
 
 A recipient whose chat Telegram refuses by a 429 stays leased until that chat may be sent to again (WaitingLeases), and
 holds up nobody else.
@@ -56,6 +56,11 @@ HANGING_AFTER_SECONDS = 1.5
 
 WAITING_SECONDS_MIN = 1.0
 """For which recipients are left waiting for their chats, at least."""
+
+NOTES_SECONDS = 0.02
+"""Between two notes of results. Commands wait for Redis's disk during each. What was not noted when the process dies is
+unknown.
+"""
 
 REST_SECONDS = 5.0
 WITHOUT_REDIS_SECONDS = 0.3
@@ -301,16 +306,20 @@ class Chunk:
         trial = trouble_seconds is not None
         asked = {each.telegram_id: each.user_id for each in list(self._unsent)[: 1 if trial else room]}
         grant = self._home.rate_limiter.bulk(
-            list(asked), paid=self._broadcast.paid, pieces=self._broadcast.pieces
+            list(asked),
+            paid=self._broadcast.paid,
+            pieces=self._broadcast.pieces,
+            log=self._home.record.intents(self._lease.number, self._holder, asked),
         )
-        begun = frozenset(asked[chat_id] for chat_id in grant.granted)
-        refused = {asked[chat_id]: seconds for chat_id, seconds in grant.refused.items()}
-        if begun and trial and not self._home.trouble.try_one():
-            # another was quicker, or it is over
-            return Begun(wait_seconds=grant.retry_after_seconds, refused=refused)
-        if begun and not self._home.record.log_intent(self._lease.number, self._holder, begun):
+        if grant.superseded:
             self._superseded = True
             return Begun()
+        begun = frozenset(asked[chat_id] for chat_id in grant.granted)
+        refused = {asked[chat_id]: seconds for chat_id, seconds in grant.refused.items()}
+        if begun and trial and not self._home.trouble.try_one():  # another was quicker, or it is over
+            unsent = {user_id: Result(user_id, DeliveryStatus.PENDING) for user_id in begun}
+            self._home.record.note(self._lease.number, self._holder, unsent)
+            return Begun(wait_seconds=grant.retry_after_seconds, refused=refused)
         return Begun(begun, grant.retry_after_seconds, trial, refused)
 
     async def _send(self, bot: Bot, recipient: Recipient, *, trial: bool) -> None:
@@ -363,6 +372,8 @@ class Chunk:
                 failures += 1
                 self._to_note = {**noted, **self._to_note}
                 await asyncio.sleep(WITHOUT_REDIS_SECONDS)
+            else:
+                await asyncio.sleep(NOTES_SECONDS)
 
     async def _until_ended(self) -> None:
         """Wait for all sends. Should some of them hang, what became of the others is brought to the table meanwhile."""
