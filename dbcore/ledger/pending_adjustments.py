@@ -27,10 +27,18 @@ from dbcore.roles import Role
 from dbcore.settings import Settings
 from dbcore.text import storable
 
-_CREATE_SQL = (
-    "SELECT * FROM ballast.pending_adjust_create"
-    "(%s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s), %s, %s)"
-)
+_CREATE_SQL = """
+SELECT created.*
+  FROM unnest(%(keys)s::text[], %(marks)s::text[], %(tokens)s::text[], %(admin_ids)s::bigint[],
+              %(target_ids)s::bigint[], %(usernames)s::text[], %(amounts)s::bigint[], %(currencies)s::text[],
+              %(memos)s::text[], %(seconds)s::float[], %(once)s::bigint[], %(per_day)s::bigint[])
+       WITH ORDINALITY AS ask (key, mark, token, admin_id, target_id, username, amount, currency, memo, seconds,
+                               once, per_day, place)
+ CROSS JOIN LATERAL ballast.pending_adjust_create(ask.key, ask.mark, ask.token, ask.admin_id, ask.target_id,
+                                                  ask.username, ask.amount, ask.currency, ask.memo,
+                                                  make_interval(secs => ask.seconds), ask.once, ask.per_day) AS created
+ ORDER BY ask.place
+"""
 _DECIDE_SQL = (
     "SELECT * FROM ballast.pending_adjust_decide("
     "%(key)s, %(token)s, %(presser_id)s, %(confirm)s, make_interval(secs => %(waited)s), {once}, {per_day})"
@@ -109,6 +117,24 @@ class Limits:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A credit or a debit that an admin asks for.
+
+    amount -- signed minor units: a credit above zero, a debit below.
+    currency -- one of the bot's; None is the first.
+    """
+
+    key: str
+    admin_id: int
+    target: UserRef
+    amount: int
+    memo: str
+    limits: Limits
+    expires_after_seconds: float = EXPIRES_AFTER_SECONDS
+    currency: str | None = None
+
+
 def create(
     engine: GuardedEngine,
     *,
@@ -121,64 +147,82 @@ def create(
     expires_after_seconds: float = EXPIRES_AFTER_SECONDS,
     currency: str | None = None,
 ) -> PendingAdjustmentOutcome:
-    """Check what can be checked and ask the admin to confirm. No money moves.
+    """Check what can be checked and ask the admin to confirm. No money moves. The arguments are those of an `Ask`.
 
     The same key answers with the same token, or is refused for the same reason.
-
-    amount -- signed minor units: a credit above zero, a debit below.
-    currency -- one of the bot's; None is the first.
     """
-    require_key(key)
-    currency = engine.known_currency(currency)
-    if amount == 0:
-        raise ValueError("an adjustment needs an amount other than 0")
-    if abs(amount) > MAX_AMOUNT:
-        return PendingAdjustmentOutcome(
-            status=OutcomeStatus.REJECTED,
-            reason=RejectionReason.AMOUNT_TOO_LARGE,
-            token="",
-            target=None,
-            amount=amount,
-            currency=currency,
-            balance=None,
-            balance_now=None,
-            version=None,
-            left_today=None,
-        )
-    target_id, username = target.parameters()
-    mark = fingerprint(
-        "pending adjustment",
-        admin_id,
-        target_id,
-        username.lower() if username else None,
-        amount,
-        currency,
-        memo,
-    )
-    row = engine.fetch_row(
-        _CREATE_SQL,
-        (
-            key,
-            mark,
-            secrets.token_urlsafe(TOKEN_BYTES),
-            admin_id,
+    ask = Ask(key, admin_id, target, amount, memo, limits, expires_after_seconds, currency)
+    (outcome,) = create_many(engine, [ask])
+    return outcome
+
+
+def create_many(engine: GuardedEngine, asks: Sequence[Ask]) -> list[PendingAdjustmentOutcome]:
+    """`create` several in one round trip and one transaction, in their order, each under its own key and with its own
+    outcome. An error of one is an error of all, and nothing of any is kept.
+    """
+    currencies = [engine.known_currency(ask.currency) for ask in asks]
+    for ask in asks:
+        require_key(ask.key)
+        if ask.amount == 0:
+            raise ValueError("an adjustment needs an amount other than 0")
+    within = [(ask, currency) for ask, currency in zip(asks, currencies, strict=True) if _has_room(ask)]
+    rows = iter(_created(engine, *zip(*within, strict=True)) if within else ())
+    return [
+        _asked(ask, currency, next(rows) if _has_room(ask) else _TOO_LARGE)
+        for ask, currency in zip(asks, currencies, strict=True)
+    ]
+
+
+def _has_room(ask: Ask) -> bool:
+    return abs(ask.amount) <= MAX_AMOUNT
+
+
+def _created(engine: GuardedEngine, asks: Sequence[Ask], currencies: Sequence[str]) -> list[tuple[Any, ...]]:
+    targets = [ask.target.parameters() for ask in asks]
+    limits = [ask.limits.in_currency(currency) for ask, currency in zip(asks, currencies, strict=True)]
+    marks = [
+        fingerprint(
+            "pending adjustment",
+            ask.admin_id,
             target_id,
-            username,
-            amount,
+            username.lower() if username else None,
+            ask.amount,
             currency,
-            storable(memo),
-            expires_after_seconds,
-            limits.in_currency(currency).once,
-            limits.in_currency(currency).per_day,
-        ),
+            ask.memo,
+        )
+        for ask, currency, (target_id, username) in zip(asks, currencies, targets, strict=True)
+    ]
+    return engine.fetch_rows(
+        _CREATE_SQL,
+        {
+            "keys": [ask.key for ask in asks],
+            "marks": marks,
+            "tokens": [secrets.token_urlsafe(TOKEN_BYTES) for _ in asks],
+            "admin_ids": [ask.admin_id for ask in asks],
+            "target_ids": [target_id for target_id, _ in targets],
+            "usernames": [username for _, username in targets],
+            "amounts": [ask.amount for ask in asks],
+            "currencies": [*currencies],
+            "memos": [storable(ask.memo) for ask in asks],
+            "seconds": [ask.expires_after_seconds for ask in asks],
+            "once": [limit.once for limit in limits],
+            "per_day": [limit.per_day for limit in limits],
+        },
         name="pending_adjustments.create",
     )
+
+
+_TOO_LARGE = (OutcomeStatus.REJECTED, RejectionReason.AMOUNT_TOO_LARGE, *[None] * 8)
+"""What the database would answer of an amount that it has no room for."""
+
+
+def _asked(ask: Ask, currency: str, row: tuple[Any, ...]) -> PendingAdjustmentOutcome:
     return PendingAdjustmentOutcome(
         status=OutcomeStatus(row[0]),
         reason=None if row[1] is None else RejectionReason(row[1]),
         token=row[2] or "",
         target=party(row[3], row[4], row[5]),
-        amount=amount,
+        amount=ask.amount,
         currency=currency,
         balance=row[6],
         balance_now=row[7],

@@ -15,6 +15,7 @@ from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, pending_adjustments, users
 from dbcore.ledger.pending_adjustments import Limits, Press
 from dbcore.ledger.users import Profile, UserRef
+from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -243,6 +244,59 @@ def test_eight_presses_at_once_decide_once(make_engine: MakeEngine, person: Pers
 def test_the_keys_of_confirmed_adjustments_are_nobody_s_own(engine: GuardedEngine) -> None:
     with pytest.raises(ValueError, match="pending_adjustment"):
         ledger.require_key("pending_adjustment:1")
+
+
+def test_asked_together_each_has_the_outcome_it_would_have_alone(
+    engine: GuardedEngine, person: Person
+) -> None:
+    limits = Limits(once=50)
+    outcomes = []
+    for way in ("alone", "together"):
+        anna, ben = person(100), person(0)
+        nobody = UserRef(username=f"nobody_{way}")
+        asks = [
+            pending_adjustments.Ask(f"{way}-{number}", ADMIN, target, amount, "memo", limits)
+            for number, target, amount in (
+                (0, UserRef(telegram_id=anna.telegram_id), 30),
+                (1, UserRef(telegram_id=ben.telegram_id), -10),  # more than there is
+                (0, UserRef(telegram_id=anna.telegram_id), 30),  # the same job again
+                (2, UserRef(telegram_id=anna.telegram_id), 51),  # past the limit
+                (3, nobody, 5),
+                (4, UserRef(telegram_id=ben.telegram_id), MAX_AMOUNT + 1),
+                (0, UserRef(telegram_id=ben.telegram_id), 30),  # another under the same key
+                (5, UserRef(telegram_id=ben.telegram_id), 7),
+            )
+        ]
+        if way == "together":
+            found = pending_adjustments.create_many(engine, asks)
+        else:
+            found = [made for one in asks for made in pending_adjustments.create_many(engine, [one])]
+        assert found[0].token == found[2].token
+        assert found[0].target is not None
+        assert found[0].target.telegram_id == anna.telegram_id
+        outcomes.append([replace(one, target=None, token="", version=None) for one in found])
+    assert outcomes[0] == outcomes[1]
+    assert [(one.status, one.reason) for one in outcomes[1]] == [
+        (OutcomeStatus.APPLIED, None),
+        (OutcomeStatus.REJECTED, RejectionReason.INSUFFICIENT_FUNDS),
+        (OutcomeStatus.REPLAYED, None),
+        (OutcomeStatus.REJECTED, RejectionReason.OVER_LIMIT),
+        (OutcomeStatus.REJECTED, RejectionReason.UNKNOWN_USER),
+        (OutcomeStatus.REJECTED, RejectionReason.AMOUNT_TOO_LARGE),
+        (OutcomeStatus.REJECTED, RejectionReason.KEY_REUSED),
+        (OutcomeStatus.APPLIED, None),
+    ]
+
+
+def test_an_error_of_one_asked_for_keeps_none(engine: GuardedEngine, sql: Sql, person: Person) -> None:
+    bob = UserRef(telegram_id=person().telegram_id)
+    asks = [pending_adjustments.Ask(f"ask-{number}", ADMIN, bob, 10, "", NO_LIMITS) for number in range(3)]
+    with pytest.raises(psycopg2.Error):
+        pending_adjustments.create_many(engine, [*asks, replace(asks[0], key="ask-9", admin_id=2**70)])
+    assert sql("SELECT count(*) FROM pending_adjustments") == [(0,)]
+    found = pending_adjustments.create_many(engine, asks)
+    assert [one.status for one in found] == [OutcomeStatus.APPLIED] * 3
+    assert len({one.token for one in found}) == 3
 
 
 def decide_many(

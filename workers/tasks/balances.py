@@ -85,19 +85,37 @@ def adjust(task: TaskContext[AdjustBalance]) -> list[Message]:
     return messages
 
 
-@job_task(AskAdjustment)
+def ask_adjustments(tasks: Sequence[TaskContext[AskAdjustment]]) -> list[list[Message]]:
+    asks = [
+        pending_adjustments.Ask(
+            key=task.job_id,
+            admin_id=task.job.admin_id,
+            target=users.UserRef(telegram_id=task.job.telegram_id, username=task.job.username),
+            amount=task.job.amount,
+            memo=task.job.reason,
+            currency=task.job.currency,
+            limits=_limits(task, task.job.admin_id),
+        )
+        for task in tasks
+    ]
+    answers = []
+    for task, outcome in zip(tasks, pending_adjustments.create_many(tasks[0].engine, asks), strict=True):
+        with (
+            structlog.contextvars.bound_contextvars(job_id=task.job_id),
+            speaking(task.language, task.time_zone),
+        ):
+            answers.append(_asked(task, outcome))
+    return answers
+
+
+@job_task(AskAdjustment, many=ask_adjustments)
 def ask_adjustment(task: TaskContext[AskAdjustment]) -> list[Message]:
+    (answer,) = ask_adjustments([task])
+    return answer
+
+
+def _asked(task: TaskContext[AskAdjustment], outcome: PendingAdjustmentOutcome) -> list[Message]:
     job = task.job
-    outcome = pending_adjustments.create(
-        task.engine,
-        key=task.job_id,
-        admin_id=job.admin_id,
-        target=users.UserRef(telegram_id=job.telegram_id, username=job.username),
-        amount=job.amount,
-        memo=job.reason,
-        currency=job.currency,
-        limits=_limits(task, job.admin_id),
-    )
     settings = task.settings.in_currency(outcome.currency)
     _note(task, outcome)
     if outcome.reason is not None:
