@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import structlog
 
 from ballast.apps.installed import INSTALLED
 from ballast.chat.languages import Languages
@@ -12,6 +14,7 @@ from ballast.chat.origins import Origin
 from ballast.jobs import Job
 from ballast.messages import Message
 from ballast.telegram.presses import TOAST_LENGTH_MAX
+from ballast.texts import speaking
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.balance_cache import BalanceSnapshot
 from dbcore.ledger.users import UserAccount
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from telegram import Bot
 
 J = TypeVar("J", bound=Job)
+T = TypeVar("T")
 
 AsyncStep = Callable[["Bot | None"], Coroutine[None, None, list[Message]]]
 """What is left of a job for the reply sender's event loop: it gets the bot, if there is one, and returns the answer."""
@@ -157,3 +161,19 @@ class TaskContext(Generic[J]):
             message.model_copy(update={"toast": self.callback_id, "matters": matters})
             for message in self.answer(escape(text))[:1]
         ]
+
+
+def each_as_itself(
+    tasks: Sequence[TaskContext[J]],
+    outcomes: Iterable[T],
+    answer: Callable[[TaskContext[J], T], list[Message]],
+) -> list[list[Message]]:
+    """The answers of jobs that were done together: each in the language of its reader, and logged as its own."""
+    answers = []
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        with (
+            structlog.contextvars.bound_contextvars(job_id=task.job_id),
+            speaking(task.language, task.time_zone),
+        ):
+            answers.append(answer(task, outcome))
+    return answers

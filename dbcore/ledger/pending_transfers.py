@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from dbcore.fingerprints import fingerprint
 from dbcore.ledger.ledger import balances_now, party, require_key
@@ -17,18 +19,54 @@ if TYPE_CHECKING:
     from dbcore.guard.engine import GuardedEngine
     from dbcore.ledger.users import Profile, UserRef
 
-_CREATE_SQL = (
-    "SELECT done.*, sender.* FROM ballast.pending_create("
-    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, make_interval(secs => %s)) AS done, "
-    # Of what is answered, so that it is asked after it.
-    "ballast.ledger_account_now(CASE WHEN done.r_status IS NOT NULL THEN %s::bigint END, %s) AS sender"
-)
-_DECIDE_SQL = (
-    "SELECT done.*, sender.*, recipient.* FROM ballast.pending_decide("
-    "%s, %s, %s, %s, %s, %s, make_interval(secs => %s)) AS done, "
-    "ballast.ledger_account_now(done.r_sender_id, done.r_currency) AS sender, "
-    "ballast.ledger_account_now(done.r_recipient_id, done.r_currency) AS recipient"
-)
+# In the order of senders, for rows of users may be written to: two batches are not to wait in a circle.
+_CREATE_SQL = """
+SELECT done.*, sender.*
+  FROM (SELECT *
+          FROM unnest(%(keys)s::text[], %(marks)s::text[], %(tokens)s::text[], %(sender_ids)s::bigint[],
+                      %(usernames)s::text[], %(first_names)s::text[], %(recipient_ids)s::bigint[],
+                      %(recipient_usernames)s::text[], %(amounts)s::bigint[], %(currencies)s::text[],
+                      %(memos)s::text[], %(seconds)s::float[])
+               WITH ORDINALITY AS given (key, mark, token, sender_id, username, first_name, recipient_id,
+                                         recipient_username, amount, currency, memo, seconds, place)
+         ORDER BY sender_id, place) AS ask
+ CROSS JOIN LATERAL ballast.pending_create(ask.key, ask.mark, ask.token, ask.sender_id, ask.username, ask.first_name,
+                                           ask.recipient_id, ask.recipient_username, ask.amount, ask.currency,
+                                           ask.memo, make_interval(secs => ask.seconds)) AS done
+    -- of what is answered, so that it is asked after it
+ CROSS JOIN LATERAL ballast.ledger_account_now(CASE WHEN done.r_status IS NOT NULL THEN ask.sender_id END,
+                                               ask.currency) AS sender
+ ORDER BY ask.place
+"""
+_DECIDED = """
+SELECT done.*, sender.*, recipient.*
+  FROM unnest(%(keys)s::text[], %(tokens)s::text[], %(presser_ids)s::bigint[], %(usernames)s::text[],
+              %(first_names)s::text[], %(confirms)s::boolean[], %(waits)s::float[])
+       WITH ORDINALITY AS press (key, token, presser_id, username, first_name, confirm, waited_seconds, place)
+ CROSS JOIN LATERAL ballast.pending_decide(press.key, press.token, press.presser_id, press.username, press.first_name,
+                                           press.confirm, make_interval(secs => press.waited_seconds)) AS done
+ CROSS JOIN LATERAL ballast.ledger_account_now(done.r_sender_id, done.r_currency) AS sender
+ CROSS JOIN LATERAL ballast.ledger_account_now(done.r_recipient_id, done.r_currency) AS recipient
+ ORDER BY press.place
+"""
+# Everything that the decisions lock is locked first, in one order, as of adjustments (pending_adjustments.py): their
+# rows, those of the users whom they touch, and accounts.
+_DECIDE_MANY_SQL = f"""
+SELECT set_config('lock_timeout', '500ms', true);
+SELECT FROM ballast.pending_transfers p WHERE p.token = ANY(%(tokens)s::text[]) ORDER BY p.id FOR NO KEY UPDATE;
+SELECT ballast.users_touch(own.presser_id, own.username, own.first_name, own.currency)
+  FROM (SELECT DISTINCT ON (press.presser_id, p.currency) press.*, p.currency
+          FROM unnest(%(tokens)s::text[], %(presser_ids)s::bigint[], %(usernames)s::text[], %(first_names)s::text[])
+               AS press (token, presser_id, username, first_name)
+          JOIN ballast.pending_transfers p ON p.token = press.token AND p.status <> 'refused'
+          JOIN ballast.users u ON u.id = p.sender_user_id AND u.telegram_id = press.presser_id
+         ORDER BY press.presser_id, p.currency) AS own;
+SELECT FROM ballast.accounts a
+ WHERE (a.user_id, a.currency) IN (SELECT unnest(ARRAY[p.sender_user_id, p.recipient_user_id]), p.currency
+                                     FROM ballast.pending_transfers p WHERE p.token = ANY(%(tokens)s::text[]))
+ ORDER BY a.id FOR NO KEY UPDATE;
+{_DECIDED}
+"""  # noqa: S608  both are ours
 _CANCEL_ALL_SQL = """
 WITH mine AS (
     SELECT p.id, p.status, p.decided_key, p.expires_at
@@ -51,6 +89,23 @@ EXPIRES_AFTER_SECONDS = 600.0
 TOKEN_BYTES = 12  # 16 characters: guessing is hopeless, and a button's data holds 64 bytes with more to say
 
 
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A transfer that its sender asks for.
+
+    amount -- minor units, above zero.
+    currency -- one of the bot's; None is the first.
+    """
+
+    key: str
+    sender: Profile
+    recipient: UserRef
+    amount: int
+    memo: str
+    expires_after_seconds: float = EXPIRES_AFTER_SECONDS
+    currency: str | None = None
+
+
 def create(
     engine: GuardedEngine,
     *,
@@ -62,67 +117,88 @@ def create(
     expires_after_seconds: float = EXPIRES_AFTER_SECONDS,
     currency: str | None = None,
 ) -> PendingOutcome:
-    """Check what can be checked and ask the sender to confirm. No money moves.
+    """Check what can be checked and ask the sender to confirm. No money moves. The arguments are those of an `Ask`.
 
     The same key answers with the same token, or is refused for the same reason.
-
-    currency -- one of the bot's; None is the first.
     """
-    require_key(key)
-    currency = engine.known_currency(currency)
-    if amount <= 0:
-        raise ValueError(f"a transfer needs an amount above 0, got {amount}")
-    sending = Party(sender.telegram_id, sender.username, sender.first_name)
-    if amount > MAX_AMOUNT:
-        return PendingOutcome(
-            status=OutcomeStatus.REJECTED,
-            reason=RejectionReason.AMOUNT_TOO_LARGE,
-            token="",
-            sender=sending,
-            recipient=None,
-            amount=amount,
-            currency=currency,
-            balance=None,
-        )
-    recipient_id, recipient_username = recipient.parameters()
-    mark = fingerprint(
-        "pending",
-        sender.telegram_id,
-        recipient_id,
-        recipient_username.lower() if recipient_username else None,
-        amount,
-        currency,
-        memo,
+    (outcome,) = create_many(
+        engine, [Ask(key, sender, recipient, amount, memo, expires_after_seconds, currency)]
     )
-    row = engine.fetch_row(
-        _CREATE_SQL,
-        (
-            key,
-            mark,
-            secrets.token_urlsafe(TOKEN_BYTES),
-            *sender.parameters(),
+    return outcome
+
+
+def create_many(engine: GuardedEngine, asks: Sequence[Ask]) -> list[PendingOutcome]:
+    """`create` several in one round trip and one transaction, each under its own key and with its own outcome. An error
+    of one is an error of all, and nothing of any is kept.
+    """
+    currencies = [engine.known_currency(ask.currency) for ask in asks]
+    for ask in asks:
+        require_key(ask.key)
+        if ask.amount <= 0:
+            raise ValueError(f"a transfer needs an amount above 0, got {ask.amount}")
+    within = [(ask, currency) for ask, currency in zip(asks, currencies, strict=True) if _has_room(ask)]
+    rows = iter(_created(engine, *zip(*within, strict=True)) if within else ())
+    return [
+        _asked(ask, currency, next(rows) if _has_room(ask) else _TOO_LARGE)
+        for ask, currency in zip(asks, currencies, strict=True)
+    ]
+
+
+def _has_room(ask: Ask) -> bool:
+    return ask.amount <= MAX_AMOUNT
+
+
+def _created(engine: GuardedEngine, asks: Sequence[Ask], currencies: Sequence[str]) -> list[tuple[Any, ...]]:
+    senders = [ask.sender.parameters() for ask in asks]
+    recipients = [ask.recipient.parameters() for ask in asks]
+    marks = [
+        fingerprint(
+            "pending",
+            ask.sender.telegram_id,
             recipient_id,
-            recipient_username,
-            amount,
+            username.lower() if username else None,
+            ask.amount,
             currency,
-            storable(memo),
-            expires_after_seconds,
-            sender.telegram_id,
-            currency,
-        ),
+            ask.memo,
+        )
+        for ask, currency, (recipient_id, username) in zip(asks, currencies, recipients, strict=True)
+    ]
+    return engine.fetch_rows(
+        _CREATE_SQL,
+        {
+            "keys": [ask.key for ask in asks],
+            "marks": marks,
+            "tokens": [secrets.token_urlsafe(TOKEN_BYTES) for _ in asks],
+            "sender_ids": [telegram_id for telegram_id, _, _ in senders],
+            "usernames": [username for _, username, _ in senders],
+            "first_names": [first_name for _, _, first_name in senders],
+            "recipient_ids": [telegram_id for telegram_id, _ in recipients],
+            "recipient_usernames": [username for _, username in recipients],
+            "amounts": [ask.amount for ask in asks],
+            "currencies": [*currencies],
+            "memos": [storable(ask.memo) for ask in asks],
+            "seconds": [ask.expires_after_seconds for ask in asks],
+        },
         name="pending_transfers.create",
     )
-    status, reason, token, *recipient_row, balance, balance_now, version_now = row
+
+
+_TOO_LARGE = (OutcomeStatus.REJECTED, RejectionReason.AMOUNT_TOO_LARGE, *[None] * 7)
+"""What the database would answer of an amount that it has no room for."""
+
+
+def _asked(ask: Ask, currency: str, row: tuple[Any, ...]) -> PendingOutcome:
+    status, reason, token, *recipient, balance, balance_now, version_now = row
     return PendingOutcome(
         status=OutcomeStatus(status),
         reason=None if reason is None else RejectionReason(reason),
         token=token or "",
-        sender=sending,
-        recipient=party(*recipient_row),
-        amount=amount,
+        sender=Party(ask.sender.telegram_id, ask.sender.username, ask.sender.first_name),
+        recipient=party(*recipient),
+        amount=ask.amount,
         currency=currency,
         balance=balance,
-        balances_now=balances_now(currency, (sender.telegram_id, balance_now, version_now)),
+        balances_now=balances_now(currency, (ask.sender.telegram_id, balance_now, version_now)),
     )
 
 
@@ -146,6 +222,17 @@ def restart_expiry_in(engine: GuardedEngine, table: str, key: str, seconds: floa
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Press:
+    """One decision of several; the fields are the arguments of `decide`."""
+
+    key: str
+    token: str
+    presser: Profile
+    confirm: bool
+    waited_seconds: float = 0.0
+
+
 def decide(
     engine: GuardedEngine,
     *,
@@ -161,12 +248,45 @@ def decide(
     refused with what was decided; someone else's press changes nothing and is told nothing.
     waited_seconds -- for how long the press has waited to be carried out: one made in time counts.
     """
-    require_key(key)
-    row = engine.fetch_row(
-        _DECIDE_SQL,
-        (key, storable(token), *presser.parameters(), confirm, waited_seconds),
+    (outcome,) = _decided(
+        engine,
+        _DECIDED,
+        [Press(key, token, presser, confirm, waited_seconds)],
         name="pending_transfers.decide",
     )
+    return outcome
+
+
+def decide_many(engine: GuardedEngine, presses: Sequence[Press]) -> list[DecisionOutcome]:
+    """Carry out several presses in one round trip and one transaction, in their order, each under its own key and with
+    its own outcome. An error of one is an error of all, and nothing of any is applied.
+    """
+    return _decided(engine, _DECIDE_MANY_SQL, presses, name="pending_transfers.decide_many")
+
+
+def _decided(
+    engine: GuardedEngine, statement: str, presses: Sequence[Press], *, name: str
+) -> list[DecisionOutcome]:
+    for press in presses:
+        require_key(press.key)
+    pressers = [press.presser.parameters() for press in presses]
+    rows = engine.fetch_rows(
+        statement,
+        {
+            "keys": [press.key for press in presses],
+            "tokens": [storable(press.token) for press in presses],
+            "presser_ids": [telegram_id for telegram_id, _, _ in pressers],
+            "usernames": [username for _, username, _ in pressers],
+            "first_names": [first_name for _, _, first_name in pressers],
+            "confirms": [press.confirm for press in presses],
+            "waits": [press.waited_seconds for press in presses],
+        },
+        name=name,
+    )
+    return [_decision(engine, row) for row in rows]
+
+
+def _decision(engine: GuardedEngine, row: tuple[Any, ...]) -> DecisionOutcome:
     return DecisionOutcome(
         status=OutcomeStatus(row[0]),
         reason=None if row[1] is None else RejectionReason(row[1]),

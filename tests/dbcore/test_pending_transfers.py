@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psycopg2
 import pytest
 
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, pending_transfers, users
+from dbcore.ledger.pending_transfers import Press
 from dbcore.ledger.users import Profile, UserRef
+from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import Decision, DecisionOutcome, OutcomeStatus, PendingOutcome, RejectionReason
 from tests.dbcore.conftest import MakeEngine, Person, Sql
 
@@ -233,3 +237,169 @@ def test_a_question_and_its_answers_tell_the_balances_of_now(engine: GuardedEngi
     assert now(press(engine, asked.token, ann)) == [75, 30]
     assert now(press(engine, asked.token, ann, "again")) == [75, 30]
     assert now(ask(engine, ann, bob)) == [75]
+
+
+def test_asked_together_each_has_the_outcome_it_would_have_alone(
+    engine: GuardedEngine, person: Person
+) -> None:
+    outcomes = []
+    for way in ("alone", "together"):
+        ann, bob, eve = person(100), person(), person(5)
+        asks = [
+            pending_transfers.Ask(f"{way}-{number}", sender, recipient, amount, "lunch")
+            for number, sender, recipient, amount in (
+                (0, ann, UserRef(telegram_id=bob.telegram_id), 30),
+                (1, eve, UserRef(telegram_id=bob.telegram_id), 6),  # more than there is
+                (0, ann, UserRef(telegram_id=bob.telegram_id), 30),  # the same job again
+                (2, bob, UserRef(telegram_id=bob.telegram_id), 1),
+                (3, ann, UserRef(username=f"nobody_{way}"), 5),
+                (4, ann, UserRef(telegram_id=eve.telegram_id), MAX_AMOUNT + 1),
+                (0, ann, UserRef(telegram_id=eve.telegram_id), 30),  # another under the same key
+                (5, eve, UserRef(telegram_id=ann.telegram_id), 5),
+            )
+        ]
+        if way == "together":
+            found = pending_transfers.create_many(engine, asks)
+        else:
+            found = [made for one in asks for made in pending_transfers.create_many(engine, [one])]
+        assert found[0].token == found[2].token
+        assert [one.sender.telegram_id for one in found] == [one.sender.telegram_id for one in asks]
+        outcomes.append([alike(one) for one in found])
+    assert outcomes[0] == outcomes[1]
+    assert [(status, reason) for status, reason, *_ in outcomes[1]] == [
+        (OutcomeStatus.APPLIED, None),
+        (OutcomeStatus.REJECTED, RejectionReason.INSUFFICIENT_FUNDS),
+        (OutcomeStatus.REPLAYED, None),
+        (OutcomeStatus.REJECTED, RejectionReason.SAME_ACCOUNT),
+        (OutcomeStatus.REJECTED, RejectionReason.UNKNOWN_USER),
+        (OutcomeStatus.REJECTED, RejectionReason.AMOUNT_TOO_LARGE),
+        (OutcomeStatus.REJECTED, RejectionReason.KEY_REUSED),
+        (OutcomeStatus.APPLIED, None),
+    ]
+
+
+def alike(outcome: PendingOutcome | DecisionOutcome) -> tuple[object, ...]:
+    """What is the same for other people under other keys."""
+    balances = sorted(each.balance for each in outcome.balances_now)
+    if isinstance(outcome, PendingOutcome):
+        return outcome.status, outcome.reason, outcome.amount, outcome.balance, balances
+    moved = (outcome.decision, outcome.amount, outcome.sender_balance, outcome.recipient_balance)
+    return outcome.status, outcome.reason, *moved, balances
+
+
+def test_decided_together_each_has_the_outcome_it_would_have_alone(
+    engine: GuardedEngine, person: Person
+) -> None:
+    outcomes = []
+    for way in ("alone", "together"):
+        ann, bob, eve = person(100), person(), person(5)
+        asked = [
+            ask(engine, sender, recipient, amount, f"{way}-{number}").token
+            for number, (sender, recipient, amount) in enumerate(
+                [(ann, bob, 60), (ann, eve, 60), (eve, bob, 5), (ann, bob, 10)]
+            )
+        ]
+        presses = [
+            Press(f"{way}-press-0", asked[0], ann, confirm=True),
+            Press(f"{way}-press-1", asked[1], ann, confirm=True),  # spent by the one before
+            Press(f"{way}-press-0", asked[0], ann, confirm=True),  # the same job again
+            Press(f"{way}-press-2", asked[2], bob, confirm=True),  # somebody else's
+            Press(f"{way}-press-3", asked[3], ann, confirm=False),
+            Press(f"{way}-press-4", "no token", ann, confirm=True),
+            Press(f"{way}-press-5", asked[0], ann, confirm=True),  # decided by another press
+            Press(f"{way}-press-6", asked[2], eve, confirm=True),
+        ]
+        if way == "together":
+            found = pending_transfers.decide_many(engine, presses)
+        else:
+            found = [press(engine, one.token, one.presser, one.key, confirm=one.confirm) for one in presses]
+        outcomes.append([alike(one)[:-1] for one in found])
+        assert [balance(engine, each) for each in (ann, bob, eve)] == [40, 65, 0]
+    assert outcomes[0] == outcomes[1]
+    assert [(status, reason) for status, reason, *_ in outcomes[1]] == [
+        (OutcomeStatus.APPLIED, None),
+        (OutcomeStatus.REJECTED, RejectionReason.INSUFFICIENT_FUNDS),
+        (OutcomeStatus.REPLAYED, None),
+        (OutcomeStatus.REJECTED, RejectionReason.NOT_YOURS),
+        (OutcomeStatus.APPLIED, None),
+        (OutcomeStatus.REJECTED, RejectionReason.UNKNOWN_TRANSFER),
+        (OutcomeStatus.REJECTED, RejectionReason.ALREADY_CONFIRMED),
+        (OutcomeStatus.APPLIED, None),
+    ]
+
+
+def test_a_stranger_who_presses_among_others_is_not_registered(
+    engine: GuardedEngine, person: Person, sql: Sql
+) -> None:
+    ann, bob = person(100), person()
+    tokens = [ask(engine, ann, bob, 10, f"ask-{number}").token for number in range(2)]
+    stranger = Profile(404, None, "Stranger")
+    found = pending_transfers.decide_many(
+        engine,
+        [
+            Press("theirs", tokens[0], stranger, confirm=True),
+            Press("own", tokens[1], replace(ann, first_name="Anna"), confirm=True),
+        ],
+    )
+    assert [one.reason for one in found] == [RejectionReason.NOT_YOURS, None]
+    assert sql("SELECT count(*) FROM users WHERE telegram_id = 404") == [(0,)]
+    assert sql("SELECT first_name FROM users WHERE telegram_id = %s", ann.telegram_id) == [("Anna",)]
+
+
+def test_an_error_of_one_applies_none_and_the_same_keys_apply_each_once(
+    engine: GuardedEngine, person: Person
+) -> None:
+    ann, bob = person(100), person()
+    presses = [
+        Press(f"press-{number}", ask(engine, ann, bob, 10, f"ask-{number}").token, ann, confirm=True)
+        for number in range(3)
+    ]
+    with pytest.raises(psycopg2.Error):
+        pending_transfers.decide_many(
+            engine, [*presses, Press("press-9", "x", replace(ann, telegram_id=2**70), confirm=True)]
+        )
+    assert (balance(engine, ann), balance(engine, bob)) == (100, 0)
+    for status in (OutcomeStatus.APPLIED, OutcomeStatus.REPLAYED):
+        assert {one.status for one in pending_transfers.decide_many(engine, presses)} == {status}
+    assert (balance(engine, ann), balance(engine, bob)) == (70, 30)
+
+
+def test_batches_with_people_in_common_wait_for_each_other_and_never_in_a_circle(
+    make_engine: MakeEngine, person: Person
+) -> None:
+    """Everybody sends to everybody's neighbour, in orders of their own, under new names."""
+    rounds, size = 4, 20
+    people = [person(100) for _ in range(size)]
+    engines = [make_engine() for _ in range(2)]
+    begin = threading.Barrier(len(engines))
+
+    def decide_all(number: int) -> set[OutcomeStatus]:
+        engine, found = engines[number], set()
+        for turn in range(rounds):
+            pairs = [*zip(people, people[1:] + people[:1], strict=True)][:: 1 if number else -1]
+            if number:
+                pairs = [(recipient, sender) for sender, recipient in pairs]
+            asks = [
+                pending_transfers.Ask(
+                    f"{number}-{turn}-{sender.telegram_id}",
+                    replace(sender, first_name=f"{sender.first_name}{number}{turn}"),
+                    UserRef(telegram_id=recipient.telegram_id),
+                    1,
+                    "",
+                )
+                for sender, recipient in pairs
+            ]
+            begin.wait(30)
+            made = pending_transfers.create_many(engine, asks)
+            presses = [
+                Press(f"{one.key}-press", each.token, replace(one.sender, first_name="other"), confirm=True)
+                for one, each in zip(asks, made, strict=True)
+            ]
+            begin.wait(30)
+            found |= {one.status for one in pending_transfers.decide_many(engine, presses)}
+        return found
+
+    with ThreadPoolExecutor(len(engines)) as pool:
+        assert [*pool.map(decide_all, range(len(engines)))] == [{OutcomeStatus.APPLIED}] * len(engines)
+    assert [balance(engines[0], each) for each in people] == [100] * size
+    assert [engine.snapshot().retries_total for engine in engines] == [0] * len(engines)

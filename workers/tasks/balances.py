@@ -16,7 +16,6 @@ from ballast.messages import Button, Message
 from ballast.operators.permissions import Permission, may
 from ballast.people import approval_texts
 from ballast.replies import Button as JobButton
-from ballast.texts import speaking
 from dbcore import keys
 from dbcore.ledger import ledger, pending_adjustments, users
 from dbcore.ledger.pending_adjustments import Limits
@@ -30,7 +29,7 @@ from dbcore.outcomes import (
 from dbcore.people.reasons import in_words
 from workers import adjustment_texts, texts
 from workers.job_buttons import keep
-from workers.task_context import TaskContext
+from workers.task_context import TaskContext, each_as_itself
 from workers.tasks.job_task import job_task
 
 log = structlog.get_logger(__name__)
@@ -38,7 +37,7 @@ log = structlog.get_logger(__name__)
 
 def show_many(tasks: Sequence[TaskContext[ShowBalance]]) -> list[list[Message]]:
     accounts = users.get_or_create_many(tasks[0].engine, profiles=[task.job.profile for task in tasks])
-    return [_shown(task, account) for task, account in zip(tasks, accounts, strict=True)]
+    return each_as_itself(tasks, accounts, _shown)
 
 
 @job_task(ShowBalance, many=show_many)
@@ -48,8 +47,7 @@ def show(task: TaskContext[ShowBalance]) -> list[Message]:
 
 def _shown(task: TaskContext[ShowBalance], account: users.UserAccount) -> list[Message]:
     task.note_account(account)
-    with speaking(task.language, task.time_zone):
-        return task.answer(texts.balance(account, task.settings))
+    return task.answer(texts.balance(account, task.settings))
 
 
 @job_task(AdjustBalance)
@@ -98,14 +96,7 @@ def ask_adjustments(tasks: Sequence[TaskContext[AskAdjustment]]) -> list[list[Me
         )
         for task in tasks
     ]
-    answers = []
-    for task, outcome in zip(tasks, pending_adjustments.create_many(tasks[0].engine, asks), strict=True):
-        with (
-            structlog.contextvars.bound_contextvars(job_id=task.job_id),
-            speaking(task.language, task.time_zone),
-        ):
-            answers.append(_asked(task, outcome))
-    return answers
+    return each_as_itself(tasks, pending_adjustments.create_many(tasks[0].engine, asks), _asked)
 
 
 @job_task(AskAdjustment, many=ask_adjustments)
@@ -168,14 +159,10 @@ def decide_adjustments(tasks: Sequence[TaskContext[DecideAdjustment]]) -> list[l
         decided = pending_adjustments.decide_many(own[0].engine, presses)
         own[0].languages.look_up(each.target.telegram_id for each in decided if each.target is not None)
         outcomes = iter(decided)
-    answers = []
-    for task in tasks:
-        with (
-            structlog.contextvars.bound_contextvars(job_id=task.job_id),
-            speaking(task.language, task.time_zone),
-        ):
-            answers.append(_decided(task, next(outcomes)) if _may_still(task) else _refused(task))
-    return answers
+    each = [next(outcomes) if _may_still(task) else None for task in tasks]
+    return each_as_itself(
+        tasks, each, lambda task, outcome: _refused(task) if outcome is None else _decided(task, outcome)
+    )
 
 
 @job_task(DecideAdjustment, many=decide_adjustments)

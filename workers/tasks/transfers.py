@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ballast.apps.command_names import not_your_history
 from ballast.builtin.transfers import CancelTransfers, CreateTransfer, DecideTransfer, ShowHistory
 from ballast.messages import Message
 from dbcore.ledger import history as history_pages
 from dbcore.ledger import pending_transfers, users
-from dbcore.outcomes import OutcomeStatus, RejectionReason
+from dbcore.outcomes import DecisionOutcome, OutcomeStatus, PendingOutcome, RejectionReason
 from workers import texts
-from workers.task_context import TaskContext
+from workers.task_context import TaskContext, each_as_itself
 from workers.tasks.job_task import job_task
 
 HISTORY_PAGE_LENGTH = 8
 
 
-@job_task(CreateTransfer)
+def create_many(tasks: Sequence[TaskContext[CreateTransfer]]) -> list[list[Message]]:
+    asks = [
+        pending_transfers.Ask(
+            key=task.job_id,
+            sender=task.job.profile,
+            recipient=users.UserRef.parse(task.job.recipient),
+            amount=task.job.amount,
+            currency=task.job.currency,
+            memo=task.job.memo,
+        )
+        for task in tasks
+    ]
+    outcomes = pending_transfers.create_many(tasks[0].engine, asks)
+    return each_as_itself(tasks, outcomes, _asked)
+
+
+@job_task(CreateTransfer, many=create_many)
 def create(task: TaskContext[CreateTransfer]) -> list[Message]:
-    outcome = pending_transfers.create(
-        task.engine,
-        key=task.job_id,
-        sender=task.job.profile,
-        recipient=users.UserRef.parse(task.job.recipient),
-        amount=task.job.amount,
-        currency=task.job.currency,
-        memo=task.job.memo,
-    )
+    (answer,) = create_many([task])
+    return answer
+
+
+def _asked(task: TaskContext[CreateTransfer], outcome: PendingOutcome) -> list[Message]:
     settings = task.settings.in_currency(outcome.currency)
     task.note(outcome)
     if outcome.reason is not None:
@@ -41,7 +55,19 @@ def create(task: TaskContext[CreateTransfer]) -> list[Message]:
     )
 
 
-@job_task(DecideTransfer)
+def confirm_many(tasks: Sequence[TaskContext[DecideTransfer]]) -> list[list[Message]]:
+    presses = [
+        pending_transfers.Press(
+            task.job_id, task.job.token, task.job.profile, task.job.confirm, task.waited_seconds
+        )
+        for task in tasks
+    ]
+    outcomes = pending_transfers.decide_many(tasks[0].engine, presses)
+    tasks[0].languages.look_up(each.recipient.telegram_id for each in outcomes if each.recipient is not None)
+    return each_as_itself(tasks, outcomes, _decided)
+
+
+@job_task(DecideTransfer, many=confirm_many)
 def confirm(task: TaskContext[DecideTransfer]) -> list[Message]:
     outcome = pending_transfers.decide(
         task.engine,
@@ -51,6 +77,10 @@ def confirm(task: TaskContext[DecideTransfer]) -> list[Message]:
         confirm=task.job.confirm,
         waited_seconds=task.waited_seconds,
     )
+    return _decided(task, outcome)
+
+
+def _decided(task: TaskContext[DecideTransfer], outcome: DecisionOutcome) -> list[Message]:
     task.note(outcome)
     settings = task.settings.in_currency(outcome.currency)
     told = texts.decided(outcome, settings)
