@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 
 import redis
@@ -32,11 +33,23 @@ log = structlog.get_logger(__name__)
 LATE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 WATCHED_MAX = 10_000
+LOOKED_AT_MAX = 1_000
+"""Commands per look: two thousand a second, so that whoever waits is not found behind those who have their answer."""
+
 AT_ONCE_MAX = 10
 """Notices per look: twenty a second, which leaves Telegram room for answers."""
 
 TOLD_AGAIN_SECONDS = 60.0
 """One chat is not told sooner again, however many of its commands wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    """A command that was taken. Its user waits while one of these jobs has no answer."""
+
+    taken_at: float
+    chat_id: int
+    job_ids: list[str]
 
 
 class LateNotices:
@@ -58,7 +71,7 @@ class LateNotices:
         self._settings = settings
         self._late_seconds = late_seconds
         self._clock = clock
-        self._watched: deque[tuple[float, str, int]] = deque(maxlen=WATCHED_MAX)
+        self._watched: deque[_Watched] = deque(maxlen=WATCHED_MAX)
         self._told: dict[int, float] = {}
 
     def watch(self, envelope: Envelope) -> None:
@@ -69,8 +82,7 @@ class LateNotices:
         if envelope.kind == PressAppButton.kind:
             # Done at once if nothing is before it: what waits is the job that the button stands for.
             ids.append(job_id_of_button(str(envelope.fields["token"])))
-        now = self._clock()
-        self._watched.extend((now, job_id, envelope.chat_id) for job_id in ids)
+        self._watched.append(_Watched(self._clock(), envelope.chat_id, ids))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -83,19 +95,32 @@ class LateNotices:
 
     async def look(self) -> None:
         """Raises redis.RedisError."""
-        if ids := self._late():
-            for envelope in await asyncio.to_thread(self._inbox.take_late, ids):
+        if due := self._due():
+            ids = [job_id for each in due for job_id in each.job_ids]
+            looked_at, late = await asyncio.to_thread(self._inbox.take_late, ids, most=AT_ONCE_MAX)
+            seen = {*ids[:looked_at]}
+            self._watched.extendleft(each for each in reversed(due) if not seen.issuperset(each.job_ids))
+            for envelope in late:
                 await self._tell(envelope)
 
-    def _late(self) -> list[str]:
+    def _due(self) -> list[_Watched]:
+        """Taken off what is watched: the longest waiting command of each chat that was not told lately."""
         now = self._clock()
         self._told = {chat: at for chat, at in self._told.items() if now - at < TOLD_AGAIN_SECONDS}
-        ids: list[str] = []
-        while self._watched and now - self._watched[0][0] >= self._late_seconds and len(ids) < AT_ONCE_MAX:
-            _, job_id, chat_id = self._watched.popleft()
-            if chat_id not in self._told:
-                ids.append(job_id)
-        return ids
+        due: dict[int, _Watched] = {}
+        behind: list[_Watched] = []
+        while (
+            self._watched
+            and now - self._watched[0].taken_at >= self._late_seconds
+            and len(due) < LOOKED_AT_MAX
+        ):
+            watched = self._watched.popleft()
+            if watched.chat_id in due:
+                behind.append(watched)
+            elif watched.chat_id not in self._told:
+                due[watched.chat_id] = watched
+        self._watched.extendleft(reversed(behind))
+        return [*due.values()]
 
     async def _tell(self, envelope: Envelope) -> None:
         for message in late_notice(envelope, self._settings):

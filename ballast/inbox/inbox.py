@@ -335,7 +335,7 @@ class Inbox(InboxOverview):
         """What told the user that this job is queued tells them the same of the one that it queued."""
         notice = self.notice_of(job_id)
         if notice is not None and self.note_notice(to, notice):
-            self.take_late([to])
+            self.take_late([to], most=1)
             self._redis.hdel(record_key(job_id), "notice")
 
     def is_first_to_tell(self, what: str, job_id: str) -> bool:
@@ -457,11 +457,14 @@ class Inbox(InboxOverview):
             self._taken_over.pop(job_id, None)
         return set(texts_of(held))
 
-    def take_late(self, job_ids: Sequence[str]) -> list[Envelope]:
-        """Of these jobs those without an answer whose users were not told yet that they wait. Each comes once."""
-        found = cast(list[bytes], self._late(args=[*job_ids]))
+    def take_late(self, job_ids: Sequence[str], *, most: int) -> tuple[int, list[Envelope]]:
+        """Of these jobs those without an answer whose users were not told yet that they wait. Each comes once.
+
+        most -- as many at most. Returns beside them how many jobs were looked at, for it ends with the last of those.
+        """
+        looked_at, *found = self._late(args=[most, *job_ids])
         pairs = zip(found[::2], found[1::2], strict=True)
-        return [envelope_of(job_id.decode(), record)[0] for job_id, record in pairs]
+        return looked_at, [envelope_of(job_id.decode(), record)[0] for job_id, record in pairs]
 
     def leave(self, owner: str) -> None:
         """The process has ended: what it holds is due at once."""

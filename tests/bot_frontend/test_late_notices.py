@@ -17,7 +17,7 @@ from ballast.chat.origins import Origin
 from ballast.queueing.envelope import Envelope, reference_of
 from ballast.telegram.bot import make_bot
 from ballast.telegram.rate_limiter import RateLimiter
-from bot_frontend.late_notices import LATE_SECONDS, TOLD_AGAIN_SECONDS, LateNotices
+from bot_frontend.late_notices import AT_ONCE_MAX, LATE_SECONDS, TOLD_AGAIN_SECONDS, LateNotices
 from dbcore.settings import Settings
 from devstack.stack import TOKEN
 from devstack.telegram.control import TelegramControl
@@ -145,6 +145,40 @@ async def test_who_has_the_answer_or_was_told_otherwise_is_not_told(
     queueing.client.hset("ballast:inbox:job:told", "told", 1)
     await bob.after(2 * LATE_SECONDS)
     assert await texts(telegram, bob.user_id) == []
+
+
+async def test_who_waits_is_not_found_behind_hundreds_who_have_their_answer(
+    bob: Waiting, telegram: TelegramControl, queueing: Queueing
+) -> None:
+    for number in range(1, 301):
+        envelope = bob.asks(
+            f"done-{number}", ShowBalance(telegram_id=number, first_name="Eve"), chat_id=5_000 + number
+        )
+        queueing.inbox.claim(envelope.job_id, "somebody")
+        queueing.inbox.finish(envelope.job_id)
+    job = CreateTransfer(telegram_id=bob.user_id, first_name="Bob", recipient="@carol", amount=200)
+    bob.asks("late-6", job)
+    bob.asks("late-7", job)
+    await bob.after(2 * LATE_SECONDS)
+    (told,) = await texts(telegram, bob.user_id)
+    assert reference_of("late-6") in told, "the first of his, and one of his"
+
+
+async def test_no_more_than_some_are_told_at_once_and_nobody_is_forgotten(
+    bob: Waiting, telegram: TelegramControl
+) -> None:
+    people = await telegram.create_users(AT_ONCE_MAX + 3, first_id=70_000)
+    for each in people:
+        job = CreateTransfer(telegram_id=each, first_name="P", recipient="@carol", amount=200)
+        bob.asks(f"late-{each}", job, chat_id=each)
+
+    async def told() -> list[int]:
+        return [each for each in people if await texts(telegram, each)]
+
+    await bob.after(2 * LATE_SECONDS)
+    assert await told() == [*people][:AT_ONCE_MAX]
+    await bob.after(0.5)
+    assert await told() == [*people]
 
 
 async def test_who_pressed_an_apps_button_is_told_of_the_job_that_it_stands_for(
