@@ -8,14 +8,19 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from dbcore.fingerprints import fingerprint
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.ledger import party, require_key
-from dbcore.ledger.pending_transfers import EXPIRES_AFTER_SECONDS, TOKEN_BYTES, restart_expiry_in
+from dbcore.ledger.pending_transfers import (
+    EXPIRES_AFTER_SECONDS,
+    TOKEN_BYTES,
+    restart_expiry_in,
+    rows_of_those_with_room,
+)
 from dbcore.ledger.users import UserRef
-from dbcore.money import MAX_AMOUNT
 from dbcore.outcomes import (
     AdjustmentDecisionOutcome,
     Decision,
@@ -165,16 +170,8 @@ def create_many(engine: GuardedEngine, asks: Sequence[Ask]) -> list[PendingAdjus
         require_key(ask.key)
         if ask.amount == 0:
             raise ValueError("an adjustment needs an amount other than 0")
-    within = [(ask, currency) for ask, currency in zip(asks, currencies, strict=True) if _has_room(ask)]
-    rows = iter(_created(engine, *zip(*within, strict=True)) if within else ())
-    return [
-        _asked(ask, currency, next(rows) if _has_room(ask) else _TOO_LARGE)
-        for ask, currency in zip(asks, currencies, strict=True)
-    ]
-
-
-def _has_room(ask: Ask) -> bool:
-    return abs(ask.amount) <= MAX_AMOUNT
+    rows = rows_of_those_with_room(asks, currencies, partial(_created, engine), _TOO_LARGE)
+    return [_asked(*each) for each in zip(asks, currencies, rows, strict=True)]
 
 
 def _created(engine: GuardedEngine, asks: Sequence[Ask], currencies: Sequence[str]) -> list[tuple[Any, ...]]:
@@ -213,7 +210,6 @@ def _created(engine: GuardedEngine, asks: Sequence[Ask], currencies: Sequence[st
 
 
 _TOO_LARGE = (OutcomeStatus.REJECTED, RejectionReason.AMOUNT_TOO_LARGE, *[None] * 8)
-"""What the database would answer of an amount that it has no room for."""
 
 
 def _asked(ask: Ask, currency: str, row: tuple[Any, ...]) -> PendingAdjustmentOutcome:

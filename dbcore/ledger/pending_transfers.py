@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import compress
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dbcore.fingerprints import fingerprint
 from dbcore.ledger.ledger import balances_now, party, require_key
@@ -136,19 +138,40 @@ def create_many(engine: GuardedEngine, asks: Sequence[Ask]) -> list[PendingOutco
         require_key(ask.key)
         if ask.amount <= 0:
             raise ValueError(f"a transfer needs an amount above 0, got {ask.amount}")
-    within = [(ask, currency) for ask, currency in zip(asks, currencies, strict=True) if _has_room(ask)]
-    rows = iter(_created(engine, *zip(*within, strict=True)) if within else ())
-    return [
-        _asked(ask, currency, next(rows) if _has_room(ask) else _TOO_LARGE)
-        for ask, currency in zip(asks, currencies, strict=True)
-    ]
+    rows = rows_of_those_with_room(asks, currencies, partial(_created, engine), _TOO_LARGE)
+    return [_asked(*each) for each in zip(asks, currencies, rows, strict=True)]
 
 
-def _has_room(ask: Ask) -> bool:
-    return ask.amount <= MAX_AMOUNT
+class HasAmount(Protocol):
+    """What somebody asks for, in minor units."""
+
+    @property
+    def amount(self) -> int: ...
 
 
-def _created(engine: GuardedEngine, asks: Sequence[Ask], currencies: Sequence[str]) -> list[tuple[Any, ...]]:
+A = TypeVar("A", bound=HasAmount)
+Row = tuple[Any, ...]
+
+
+def rows_of_those_with_room(
+    asks: Sequence[A],
+    currencies: Sequence[str],
+    create: Callable[[Sequence[A], Sequence[str]], Sequence[Row]],
+    too_large: Row,
+) -> list[Row]:
+    """What the database answers of each, in their order.
+
+    create -- asks it.
+    too_large -- what it would answer of an amount that it has no room for.
+    """
+    within = [abs(ask.amount) <= MAX_AMOUNT for ask in asks]
+    created: Iterator[Row] = iter(())
+    if any(within):
+        created = iter(create([*compress(asks, within)], [*compress(currencies, within)]))
+    return [next(created) if has_room else too_large for has_room in within]
+
+
+def _created(engine: GuardedEngine, asks: Sequence[Ask], currencies: Sequence[str]) -> list[Row]:
     senders = [ask.sender.parameters() for ask in asks]
     recipients = [ask.recipient.parameters() for ask in asks]
     marks = [
@@ -184,7 +207,6 @@ def _created(engine: GuardedEngine, asks: Sequence[Ask], currencies: Sequence[st
 
 
 _TOO_LARGE = (OutcomeStatus.REJECTED, RejectionReason.AMOUNT_TOO_LARGE, *[None] * 7)
-"""What the database would answer of an amount that it has no room for."""
 
 
 def _asked(ask: Ask, currency: str, row: tuple[Any, ...]) -> PendingOutcome:
