@@ -259,7 +259,7 @@ class BulkGrant:
     """Who may be sent to now, and after how long to ask for the others.
 
     refused -- chats that Telegram wants nothing for, and for how many seconds still.
-    superseded -- the log is another holder's, and nobody was granted.
+    superseded -- another holder has the log by now, so nobody was granted.
     """
 
     granted: tuple[int, ...]
