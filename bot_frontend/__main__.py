@@ -28,6 +28,7 @@ from bot_frontend.checkouts import Checkouts
 from bot_frontend.intake import Intake
 from bot_frontend.intake_health import Receiver
 from bot_frontend.late_notices import LateNotices
+from bot_frontend.own_loop import run_in_own_loop
 from bot_frontend.polling import Poller
 from bot_frontend.redis_alarm import RedisAlarm
 from bot_frontend.registration import Identity, register
@@ -99,9 +100,15 @@ async def serve(settings: Settings) -> None:
         ),
     ]
     if webhook is None:
-        beside.append(
-            asyncio.create_task(Poller(bot, intake, callbacks, receiver, rate_limiter, checkouts).run())
-        )
+
+        async def poll() -> None:
+            polling_bot = make_bot(settings, connections=1)
+            try:
+                await Poller(polling_bot, intake, callbacks, receiver, rate_limiter, checkouts).run()
+            finally:
+                await polling_bot.request.shutdown()
+
+        beside.append(asyncio.create_task(run_in_own_loop(poll, name="poller")))
     else:
         beside.append(asyncio.create_task(WebhookWatch(bot, settings, receiver, registered).run()))
     for task in beside:

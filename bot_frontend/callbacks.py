@@ -34,16 +34,22 @@ class PressReply:
 
 
 class CallbackAnswers:
-    """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message."""
+    """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message. It works in the event
+    loop in which it was made; `answer` may be called from any thread.
+    """
 
     def __init__(self, bot: Bot, rate_limiter: RateLimiter, presses: Presses) -> None:
         self._bot = bot
         self._pacer = rate_limiter
         self._presses = presses
+        self._loop = asyncio.get_running_loop()
         self._slots = asyncio.Semaphore(ANSWERED_AT_ONCE_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def answer(self, reply: PressReply) -> None:
+        self._loop.call_soon_threadsafe(self._begin, reply)
+
+    def _begin(self, reply: PressReply) -> None:
         if len(self._tasks) >= OUTSTANDING_MAX:
             log.warning("callback_answer_skipped", outstanding=len(self._tasks))
             return

@@ -30,11 +30,14 @@ REMEMBERED_MAX = 1_000
 
 
 class Checkouts:
-    """Beside everything: needs neither Redis nor the database, and waits for no other update."""
+    """Beside everything: needs neither Redis nor the database, and waits for no other update. It works in the event loop
+    in which it was made; `answer` may be called from any thread.
+    """
 
     def __init__(self, bot: Bot, settings: Settings) -> None:
         self._bot = bot
         self._settings = settings
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._answered: OrderedDict[str, None] = OrderedDict()
 
@@ -42,18 +45,21 @@ class Checkouts:
         """Answer every checkout among these updates, each once."""
         for update in updates:
             query = update.get("pre_checkout_query") if isinstance(update, dict) else None
-            query_id = query.get("id") if isinstance(query, dict) else None
-            if isinstance(query, dict) and isinstance(query_id, str) and query_id not in self._answered:
-                with speaking(_language_of(query)):
-                    self._begin(query_id, refusal(query, self._settings))
+            if isinstance(query, dict):
+                self._loop.call_soon_threadsafe(self._begin, query)
 
-    def _begin(self, query_id: str, refused: str | None) -> None:
+    def _begin(self, query: dict[str, Any]) -> None:
+        query_id = query.get("id")
+        if not isinstance(query_id, str) or query_id in self._answered:
+            return
         if len(self._tasks) >= OUTSTANDING_MAX:
             log.warning("checkout_not_answered", outstanding=len(self._tasks))
             return  # unanswered it fails
         self._answered[query_id] = None
         if len(self._answered) > REMEMBERED_MAX:
             self._answered.popitem(last=False)
+        with speaking(_language_of(query)):
+            refused = refusal(query, self._settings)
         task = asyncio.create_task(self._answer(query_id, refused))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

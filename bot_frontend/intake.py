@@ -113,7 +113,7 @@ class _Decision:
 
 
 class Intake:
-    """Synchronous, and bounded by the inbox's time-outs: called from a thread."""
+    """Synchronous, and bounded by the inbox's time-outs: called from threads."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class IntakeHealth:
 
 
 class Receiver:
-    """Told by the poller or the webhook, asked by the pages. All in one thread's event loop."""
+    """Told by the poller or the webhook, asked by the pages. From any thread: each value is set in one step."""
 
     def __init__(self, mode: Mode, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._mode = mode

@@ -33,7 +33,12 @@ DELETE_WEBHOOK = "deleteWebhook"
 
 
 class Poller:
-    """Runs until cancelled. While Redis is away it asks Telegram for nothing new, and forgets nothing."""
+    """Runs until cancelled, in an event loop of its own (own_loop.py), for it waits for Redis in place: a hop to a thread
+    and back takes as long as all the rest that it does with one update. While Redis is away it asks Telegram for nothing
+    new, and forgets nothing.
+
+    bot -- of that loop. callbacks, checkouts -- of any other.
+    """
 
     def __init__(
         self,
@@ -96,7 +101,7 @@ class Poller:
 
     async def _take(self, updates: list[dict[str, Any]]) -> None:
         self._checkouts.answer(updates)  # before the first that may have to wait for Redis
-        taken = await asyncio.to_thread(self._intake.take_many, updates) if updates else []
+        taken = self._intake.take_many(updates) if updates else []
         for update, one in zip(updates, taken, strict=True):
             if isinstance(one, Exception):
                 raise one
