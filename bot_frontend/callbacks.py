@@ -34,8 +34,8 @@ class PressReply:
 
 
 class CallbackAnswers:
-    """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message. It works in the event
-    loop in which it was made; `answer` may be called from any thread.
+    """Best effort, and beside the job: a lost one costs a spinner, the outcome comes as a message. It works in the
+    event loop in which it was made; `answer` may be called from any thread.
     """
 
     def __init__(self, bot: Bot, rate_limiter: RateLimiter, presses: Presses) -> None:

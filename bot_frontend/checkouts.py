@@ -30,8 +30,8 @@ REMEMBERED_MAX = 1_000
 
 
 class Checkouts:
-    """Beside everything: needs neither Redis nor the database, and waits for no other update. It works in the event loop
-    in which it was made; `answer` may be called from any thread.
+    """Beside everything: needs neither Redis nor the database, and waits for no other update. It works in the event
+    loop in which it was made; `answer` may be called from any thread.
     """
 
     def __init__(self, bot: Bot, settings: Settings) -> None:

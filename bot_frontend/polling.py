@@ -33,9 +33,9 @@ DELETE_WEBHOOK = "deleteWebhook"
 
 
 class Poller:
-    """Runs until cancelled, in an event loop of its own (own_loop.py), for it waits for Redis in place: a hop to a thread
-    and back takes as long as all the rest that it does with one update. While Redis is away it asks Telegram for nothing
-    new, and forgets nothing.
+    """Runs until cancelled, in an event loop of its own (own_loop.py), for it waits for Redis in place: a hop to a
+    thread and back would take longer than reading an update does. While Redis is away it asks Telegram for nothing new,
+    and forgets nothing.
 
     bot -- of that loop. callbacks, checkouts -- of any other.
     """

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from ballast.inbox import Claim
+from ballast.inbox import CarriedClaim, Claim, Claims
 from ballast.jobs import Discard, Job, task_name
 from ballast.messages import Message
 from ballast.queueing.envelope import Envelope
@@ -67,6 +67,7 @@ def execute(
     task_id: str,
     queue: str,
     arguments: dict[str, Any],
+    carried: CarriedClaim | None = None,
 ) -> None:
     """Execute the job that a Celery message stands for.
 
@@ -74,12 +75,13 @@ def execute(
     arguments -- `{"job_id": …, "place": …}` from the inbox, or the job's own fields from an operator. The latter are
     taken on record first and are a job like any other from there on; with an `idempotency_key` among them, any
     number of calls with the same key are one job.
+    carried -- the claim that the message bears.
     Raises EnqueueFailed where an operator's job could not be taken on record now.
     """
     job_id, refused = on_record(worker, job_type, task_id, arguments)
     turn = Turn()
     handler = Handler(job_type, apply)
-    left = _round(worker, queue, turn, job_id, str(arguments.get("place", "")), handler)
+    left = _round(worker, queue, turn, job_id, str(arguments.get("place", "")), handler, carried)
     while left and not turn.is_over() and _may_go_on(worker, queue):
         left = _round(worker, queue, turn)
     if queue in DATABASE_QUEUES:
@@ -95,11 +97,12 @@ def _round(
     job_id: str = "",
     sequence: str = "",
     handler: Handler | None = None,
+    carried: CarriedClaim | None = None,
 ) -> int:
     """Claim jobs in one step, and do them one after the other. Returns how many messages are left, 0 if it is not to go
     on.
 
-    job_id, sequence -- of the message that Celery handed out; none for a round that follows.
+    job_id, sequence, carried -- of the message that Celery handed out; none for a round that follows.
     handler -- what does that job.
     """
     is_short = handler is None or handlers.is_short(handler.job_type.kind)
@@ -111,8 +114,10 @@ def _round(
         if job_id:  # before the claim, or the heartbeat might give back what was just claimed
             worker.in_flight.take(job_id, handler.job_type.kind if handler else "")
         try:
-            found = worker.inbox.take_over(job_id, queue=queue, sequence=sequence)
-            if found is None:
+            taken = worker.inbox.take_over(job_id, sequence=sequence, carried=carried)
+            if taken is not None:
+                found = Claims((taken,), left=0)  # its queue was empty
+            else:
                 found = worker.inbox.claim_many(
                     worker.owner,
                     job_id=job_id,

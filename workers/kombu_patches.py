@@ -51,6 +51,7 @@ from kombu.transport import virtual
 from kombu.utils.json import dumps
 
 from ballast.inbox.publisher import BEARERS_MARK
+from ballast.inbox.records import CarriedClaim
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import pace_of
 from dbcore.settings import load_settings
@@ -78,7 +79,7 @@ DEPTH_MAX = 32
 
 CLOCK_MAX = 2**63 - 1
 
-_HEADERS = frozenset({"lang", "task", "id", "eta", "expires", "timelimit", "place"})
+_HEADERS = frozenset({"lang", "task", "id", "eta", "expires", "timelimit", "place", "claim"})
 
 _OF_THE_CONNECTION = (Empty, redis.RedisError, OSError, OperationalError, InconsistencyError)
 """What Celery answers by connecting again, or passes over. Of these, reading a message raises DataError alone."""
@@ -201,7 +202,7 @@ def _without_claim(raw: dict[str, Any]) -> dict[str, Any]:
     sequence = raw["headers"]["place"]
     if not isinstance(sequence, str):
         return raw
-    return {**raw, "headers": {**raw["headers"], "place": sequence.removesuffix(BEARERS_MARK)}}
+    return {**raw, "headers": {**raw["headers"], "place": sequence.removesuffix(BEARERS_MARK), "claim": None}}
 
 
 class Channel(kombu_redis.Channel):
@@ -283,6 +284,8 @@ class Request(CeleryRequest):
     def __init__(self, message: Any, *, headers: Any = None, **options: Any) -> None:
         try:
             ours = {name: value for name, value in (headers or message.headers).items() if name in _HEADERS}
+            if CarriedClaim.read(ours.get("claim")) is None:
+                ours.pop("claim", None)
             super().__init__(message, headers=ours, **options)
             self._argsrepr, self._kwargsrepr = describe(self._args, self._kwargs)
             now = datetime.now(UTC)

@@ -7,6 +7,7 @@ from ballast.inbox.publisher import Publisher
 from ballast.inbox.records import (
     Acceptance,
     Answered,
+    CarriedClaim,
     Claim,
     Claims,
     DialogueStep,
@@ -23,6 +24,7 @@ __all__ = [
     "Acceptance",
     "Answered",
     "Batcher",
+    "CarriedClaim",
     "Claim",
     "Claims",
     "DialogueStep",

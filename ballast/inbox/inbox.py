@@ -65,6 +65,7 @@ from ballast.inbox.overview import InboxOverview
 from ballast.inbox.publisher import BEARERS_MARK, message_parts
 from ballast.inbox.records import (
     Answered,
+    CarriedClaim,
     Claim,
     Claims,
     DialogueStep,
@@ -82,6 +83,7 @@ from ballast.inbox.records import (
     record_key,
     texts_of,
 )
+from ballast.inbox.redis_clock import RedisClock
 from ballast.inbox.scripts import TURN_OF_A_JOB_LUA, Scripts
 from ballast.operators.roles import Roles
 from ballast.queueing.envelope import Envelope, main_lane, queue_of
@@ -110,7 +112,6 @@ class Inbox(InboxOverview):
         """What jobs that ended, and others, left known."""
         self._accept = scripts.load("accept", shared=TURN_OF_A_JOB_LUA)
         self._claim = scripts.load("claim", shared=TURN_OF_A_JOB_LUA)
-        self._take_over = scripts.load("take_over")
         self._release = scripts.load("release", shared=NOTE_LUA)
         self._answer = scripts.load("answer")
         self._note = scripts.load("note", shared=TURN_LUA)
@@ -122,6 +123,7 @@ class Inbox(InboxOverview):
         self._beat = scripts.load("beat")
         self._leave = scripts.load("leave")
         self._late = scripts.load("late")
+        self._clock = RedisClock(kept_seconds=owner_dead_seconds)
         self._taken_over: dict[str, str] = {}
         """Jobs that were taken over, of which Redis does not know by whom yet, and the sequences of their messages."""
 
@@ -180,25 +182,22 @@ class Inbox(InboxOverview):
         claims = self.claim_many(owner, job_id=job_id, queue=queue, sequence=sequence).claims
         return claims[0] if claims else None
 
-    def take_over(self, job_id: str, *, queue: str, sequence: str) -> Claims | None:
-        """Hold the job that was claimed in the step that recorded it, for whoever takes its message. This only reads,
-        so it does not wait for the disk; the next beat writes down who holds the job. Of each message that bears a
-        claim there is one, so nobody else takes the job over.
+    def take_over(self, job_id: str, *, sequence: str, carried: CarriedClaim | None) -> Claim | None:
+        """Hold the job that was claimed in the step that recorded it, for whoever takes its message. Redis is not
+        asked; the next beat tells it who holds the job. Of each message that bears a claim there is one, so nobody
+        else takes the job over.
 
-        queue, sequence -- of the message. None if it bears no claim, or a claim that is over or nearly so: then the job
-        is to be claimed.
+        sequence, carried -- of the message. None if it bears no claim, or one of which too little may be left to tell
+        in time who holds it: then the job is to be claimed.
         """
-        if not sequence.endswith(BEARERS_MARK):
+        now_ms = self._clock.now_ms()
+        if carried is None or now_ms is None or not sequence.endswith(BEARERS_MARK):
             return None
-        number, asked_at = sequence.removesuffix(BEARERS_MARK), time.monotonic()
-        found = self._take_over(args=[job_id, number, queue, BEARER_LEASE_MS, TAKE_OVER_MS])
-        if not found:
+        age_ms = now_ms - carried.at_ms
+        if not 0 <= age_ms <= TAKE_OVER_MS:
             return None
-        left, claimed_for_ms, answer, changes = found
-        self.languages.note_changes(changes)
-        self._taken_over[job_id] = number
-        claim = claim_of(answer, asked_at + TURN_SECONDS - claimed_for_ms / 1000)
-        return Claims((claim,), left)
+        self._taken_over[job_id] = sequence.removesuffix(BEARERS_MARK)
+        return carried.claim(job_id, turn_until=time.monotonic() + TURN_SECONDS - age_ms / 1000)
 
     def claim_many(
         self,
@@ -441,7 +440,8 @@ class Inbox(InboxOverview):
         said = "" if report is None else json.dumps(report)
         taken_over = dict(self._taken_over)
         can_take_over = self._owner_dead_ms <= BEARER_LEASE_MS
-        held = self._beat(
+        asked_at_ms = self._clock.asked_at_ms()
+        now_ms, *held = self._beat(
             args=[
                 owner,
                 said,
@@ -453,6 +453,7 @@ class Inbox(InboxOverview):
                 *pairs,
             ]
         )
+        self._clock.note(now_ms, asked_at_ms=asked_at_ms)
         for job_id in taken_over:
             self._taken_over.pop(job_id, None)
         return set(texts_of(held))
@@ -475,7 +476,7 @@ def _accept_arguments(offer: Offer, record: str, *, publish: bool) -> list[str |
     """What accept.lua takes for each job."""
     envelope, step = offer.envelope, offer.dialogue or DialogueStep("", None, None)
     queue = queue_of(envelope.kind)
-    message = ["", "", ""]
+    message = ["", "", "", ""]
     if publish and queue in QUEUES:
         message = message_parts(envelope.job_id, queue, envelope.kind)
     return [

@@ -25,7 +25,7 @@ _PUT_MANY = f"{FIRST_WRITE_LUA} for i, queue in ipairs(KEYS) do first_write('LPU
 BEARERS_MARK = "+"
 """Behind the sequence in a message's header: its job is claimed for whoever takes this message."""
 
-_JOB_ID, _JOB_ID_IN_BODY, _SEQUENCE, _TAG = (uuid.uuid4().hex for _ in range(4))
+_JOB_ID, _JOB_ID_IN_BODY, _SEQUENCE, _TAG, _CLAIM = (uuid.uuid4().hex for _ in range(5))
 """What no message contains."""
 
 _NO_CALLBACKS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
@@ -78,11 +78,14 @@ class Publisher:
 
 
 def _message_of(dispatch: Dispatch) -> str:
-    return dispatch.sequence.join(message_parts(dispatch.job_id, dispatch.queue, dispatch.kind))
+    *parts, end = message_parts(dispatch.job_id, dispatch.queue, dispatch.kind)
+    return dispatch.sequence.join(parts) + "null" + end
 
 
 def message_parts(job_id: str, queue: str, kind: str) -> list[str]:
-    """A job's message in three parts, between which its sequence belongs: only the inbox knows it."""
+    """A job's message in four parts. Between them belongs what only the inbox knows: the sequence twice, and in JSON
+    the claim that the message bears, or null (`CarriedClaim`).
+    """
     in_json = json.dumps(job_id)[1:-1]
     in_body = json.dumps(in_json)[1:-1]
     tag = str(uuid.uuid4())
@@ -97,8 +100,9 @@ def _parts_of_any_job(queue: str, kind: str) -> list[str]:
     """The parts, with gaps where each job has its own."""
     named = {"job_id": _JOB_ID_IN_BODY, "place": _SEQUENCE}
     # On the wire a sequence is called `place`: by it claim.lua and workers/kombu_patches.py know a message of ours.
-    message = _message(task_name(kind), _JOB_ID, queue, named, tag=_TAG, place=_SEQUENCE)
-    return message.split(_SEQUENCE)
+    message = _message(task_name(kind), _JOB_ID, queue, named, tag=_TAG, place=_SEQUENCE, claim=_CLAIM)
+    before, after = message.split(json.dumps(_CLAIM))
+    return [*before.split(_SEQUENCE), after]
 
 
 def _message(task: str, task_id: str, queue: str, named: dict[str, str], *, tag: str, **headers: Any) -> str:

@@ -125,6 +125,47 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class CarriedClaim:
+    """The claim that a message bears, with all that its bearer needs to begin.
+
+    at_ms -- Redis's time of the claim, milliseconds since 1970.
+    waited_ms -- from when the job was queued until then.
+    has_turn -- its first message may go at once: it was counted.
+    record -- the envelope, as on the job's record.
+    """
+
+    at_ms: int
+    waited_ms: int
+    has_turn: bool
+    record: str
+
+    @classmethod
+    def read(cls, header: object) -> CarriedClaim | None:
+        """From a message's header `claim`; None if there is none in it."""
+        match header:
+            case [int(at_ms), int(waited_ms), int(turn), str(record)]:
+                return cls(at_ms, waited_ms, turn == 1, record)
+        return None
+
+    def claim(self, job_id: str, *, turn_until: float) -> Claim:
+        envelope, unreadable = envelope_of(job_id, self.record.encode())
+        return Claim(
+            envelope=envelope,
+            deliveries=1,
+            reply=None,
+            failure=unreadable,
+            sent=0,
+            uncertain=0,
+            unavailable=0,
+            tries=0,
+            begun=False,
+            claimed_at_ms=self.at_ms,
+            waited_ms=self.waited_ms,
+            turn_until=turn_until if self.has_turn else 0.0,
+        )
+
+
+@dataclass(frozen=True)
 class Claims:
     """The jobs that this process now holds, and how many messages are left in the queue that they came by."""
 

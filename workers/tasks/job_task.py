@@ -10,6 +10,7 @@ import structlog
 from celery.exceptions import Reject
 
 from ballast.apps.installed import INSTALLED
+from ballast.inbox import CarriedClaim
 from ballast.jobs import Discard, Job, task_name
 from ballast.messages import Message
 from workers import handlers
@@ -58,7 +59,15 @@ def make_task(handler: Handler) -> None:
         if "place" in arguments and isinstance(sequence := task.request.get("place"), str):
             arguments = {**arguments, "place": sequence}  # it says too whether the message bears a claim
         try:
-            execute(task.context, handler.job_type, handler.apply, task.request.id, queue, arguments)
+            execute(
+                task.context,
+                handler.job_type,
+                handler.apply,
+                task.request.id,
+                queue,
+                arguments,
+                CarriedClaim.read(task.request.get("claim")),
+            )
         except EnqueueFailed as error:
             log.warning("operators_job_waits", task_id=task.request.id, why=str(error))
             time.sleep(NOT_ON_RECORD_SECONDS)  # not in a hot loop; the message goes back to its queue

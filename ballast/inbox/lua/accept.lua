@@ -1,9 +1,10 @@
 -- Take jobs on record, in the order they come.
 -- ARGV: grace_ms, lane_max, bearer_ms (the lease of a claim for whoever takes the message), fresh_ms (how old a worker's
---       beat may be), then for each job eighteen: id, lane, main lane ('' = none), the job that queued it ('' = none),
+--       beat may be), then for each job nineteen: id, lane, main lane ('' = none), the job that queued it ('' = none),
 --       for how long it is put off (ms), queue, kind, envelope, total_max, failure ('' = none),
 --       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms,
---       and Celery's message in three parts, between which its sequence belongs ('' = the caller publishes it)
+--       and Celery's message in four parts, between which its sequence belongs twice, and the claim ('' = the caller
+--       publishes it)
 -- Returns for each {status}, or {status, id, queue, kind, sequence} where the caller is to publish the job now, or
 -- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record. Before
 -- them: how often somebody chose a language (languages.py).
@@ -18,13 +19,13 @@ local function is_taken_at_once(queue)
   return takers > 0 and takers == redis.call('ZCARD', OWNERS)
 end
 
-local function claim_for_bearer(id, sequence, envelope)
-  redis.call('HSET', job_key(id), 'owner', bearer(sequence), 'deliveries', 1, 'turn', turn_of(envelope))
+local function claim_for_bearer(id, sequence)
+  redis.call('HSET', job_key(id), 'owner', bearer(sequence), 'deliveries', 1)
   redis.call('ZADD', DUE, now + bearer_ms, id)
 end
 
 local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, total_max, failure, dialogue, expected,
-    following, dialogue_ttl, waited_ms, message_begin, message_middle, message_end)
+    following, dialogue_ttl, waited_ms, message_begin, message_middle, message_place_end, message_end)
   if redis.call('SISMEMBER', done_key(today), id) == 1 or redis.call('SISMEMBER', done_key(today - 1), id) == 1 then
     return {'done'}
   end
@@ -72,10 +73,13 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
     if message_begin ~= '' then
       local is_claimed = failure == '' and is_taken_at_once(dispatch[2])
       local mark = is_claimed and BEARERS_MARK or ''
-      local message = message_begin .. dispatch[4] .. message_middle .. dispatch[4] .. mark .. message_end
+      -- Whoever takes the message needs nothing else (CarriedClaim of records.py).
+      local claim = is_claimed and cjson.encode({now, tonumber(waited_ms), turn_of(envelope), envelope}) or 'null'
+      local message = message_begin .. dispatch[4] .. message_middle .. dispatch[4] .. mark .. message_place_end ..
+        claim .. message_end
       -- Refused, such as by a key of another type, it leaves the record as it is: the caller tries, and then the rescuer.
       if type(redis.pcall('LPUSH', dispatch[2], message)) == 'number' then
-        if is_claimed then claim_for_bearer(id, dispatch[4], envelope) end
+        if is_claimed then claim_for_bearer(id, dispatch[4]) end
         return {'accepted'}
       end
     end
@@ -88,8 +92,8 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
 end
 
 local receipts = {language_changes()}
-for first = 5, #ARGV, 18 do
-  local receipt = accept(unpack(ARGV, first, first + 17))
+for first = 5, #ARGV, 19 do
+  local receipt = accept(unpack(ARGV, first, first + 18))
   receipts[#receipts + 1] = receipt
   if receipt[1] == 'conflict' then break end
 end

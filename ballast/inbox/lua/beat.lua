@@ -1,6 +1,7 @@
 -- A worker process says that it lives. ARGV: owner, report ('' = none), report_ttl_ms, lease_ms, whether it can take jobs
 -- over (1 or 0), how many it took over since the last beat, id and sequence of each, then name and count of what it counted
--- since it began: the same count told twice counts once. Returns what it holds, without a report nothing.
+-- since it began: the same count told twice counts once. Returns Redis's time (ms), then what it holds, without a report
+-- nothing.
 first_write('ZADD', OWNERS, now, ARGV[1])
 if ARGV[5] == '1' then redis.call('ZADD', TAKERS, now, ARGV[1]) end
 local first = 7 + 2 * ARGV[6]
@@ -23,4 +24,6 @@ for i = first, #ARGV, 2 do
   end
 end
 if #ARGV >= first then redis.call('EXPIRE', told, DAY) end
-return ARGV[2] == '' and {} or redis.call('SMEMBERS', held_key(ARGV[1]))
+local held = ARGV[2] == '' and {} or redis.call('SMEMBERS', held_key(ARGV[1]))
+table.insert(held, 1, now)
+return held

@@ -47,7 +47,7 @@ def test_a_message_says_what_celery_s_own_would(queueing: Queueing, asked_for: b
                 kwargs={"job_id": job_id, "place": "7"},
                 task_id=job_id,
                 queue=queue,
-                headers={"place": "7"},
+                headers={"place": "7", "claim": None},
                 argsrepr="",
                 kwargsrepr="",
                 ignore_result=True,

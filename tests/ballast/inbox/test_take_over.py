@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
-from typing import Any, cast
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 import pytest
 import redis
@@ -15,12 +16,13 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 
 from ballast.builtin.balances import ShowBalance
-from ballast.inbox import Acceptance, Claims, Inbox, Offer, Publisher
+from ballast.inbox import Acceptance, CarriedClaim, Claim, Inbox, Offer, Publisher
 from ballast.inbox.limits import BEARER_LEASE_MS, TAKE_OVER_MS, TAKERS_FRESH_MS
+from ballast.inbox.redis_clock import RedisClock
 from ballast.jobs import task_name
 from ballast.queueing.envelope import Envelope, reference_of
 from ballast.queueing.lookup import find
-from dbcore.redis_pace import THRIFTY
+from dbcore.redis_pace import RESPONSIVE, THRIFTY
 from workers import kombu_patches
 
 OWNER, OTHER = "host:1:aa", "host:2:bb"
@@ -38,19 +40,55 @@ def pop(client: redis.Redis) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(cast("bytes", client.rpop("balances"))))
 
 
-def take_message(client: redis.Redis) -> tuple[str, str]:
-    """As Celery does. Returns the job's id and the message's place."""
+class Taken(NamedTuple):
+    """What a message says: the job's id, its sequence, and the claim that it bears."""
+
+    job_id: str
+    sequence: str
+    carried: CarriedClaim | None
+
+
+def take_message(client: redis.Redis) -> Taken:
+    """As Celery does."""
     message = pop(client)
-    assert json.loads(message["body"])[1]["place"] == message["headers"]["place"].removesuffix("+")
-    return message["headers"]["id"], message["headers"]["place"]
+    headers = message["headers"]
+    assert json.loads(message["body"])[1]["place"] == headers["place"].removesuffix("+")
+    carried = CarriedClaim.read(headers["claim"])
+    assert (carried is not None) == headers["place"].endswith("+")
+    return Taken(headers["id"], headers["place"], carried)
 
 
-def take_over(inbox: Inbox, job_id: str, sequence: str) -> Claims | None:
-    return inbox.take_over(job_id, queue="balances", sequence=sequence)
+def take_over(inbox: Inbox, taken: Taken) -> Claim | None:
+    return inbox.take_over(taken.job_id, sequence=taken.sequence, carried=taken.carried)
 
 
 def shift_lease(client: redis.Redis, seconds: float, job_id: str = "a") -> None:
     client.zincrby("ballast:inbox:due", 1000 * seconds, job_id)
+    age_messages(client, seconds)
+
+
+def age_messages(client: redis.Redis, seconds: float) -> None:
+    """Those in the queue: as if the claims that they bear had been made so much earlier (a negative number)."""
+    for number, raw in enumerate(cast("list[bytes]", client.lrange("balances", 0, -1))):
+        message = json.loads(raw)
+        if message["headers"]["claim"] is not None:
+            message["headers"]["claim"][0] += round(1000 * seconds)
+            client.lset("balances", number, json.dumps(message))
+
+
+def later(message: Taken, ms: int) -> Taken:
+    """As if the message came so much later."""
+    assert message.carried is not None
+    return message._replace(carried=replace(message.carried, at_ms=message.carried.at_ms - ms))
+
+
+def commands(client: redis.Redis) -> int:
+    return int(client.info("stats")["total_commands_processed"])
+
+
+def redis_ms(client: redis.Redis) -> float:
+    seconds, micros = client.time()
+    return 1000.0 * seconds + micros / 1000
 
 
 def owner_of(client: redis.Redis, job_id: str = "a") -> bytes | None:
@@ -69,20 +107,18 @@ def taker(inbox: Inbox) -> Inbox:
     return inbox
 
 
-def test_a_job_is_taken_over_with_its_message_and_nothing_is_written(
+def test_a_job_is_taken_over_with_its_message_and_redis_is_not_asked(
     taker: Inbox, client: redis.Redis
 ) -> None:
     accept(taker)
-    job_id, sequence = take_message(client)
-    assert sequence == "1+"
-    take_over(taker, "none", sequence)  # the script is loaded
-    before = client.info("persistence")["rdb_changes_since_last_save"]
-    began = time.monotonic()
-    found = take_over(taker, job_id, sequence)
-    assert client.info("persistence")["rdb_changes_since_last_save"] == before
-    assert found is not None
-    (claim,) = found.claims
-    assert (claim.envelope.job_id, claim.deliveries, claim.begun, found.left) == ("a", 1, False, 0)
+    message = take_message(client)
+    assert message.sequence == "1+"
+    before, began = commands(client), time.monotonic()
+    claim = take_over(taker, message)
+    assert commands(client) == before + 1, "this question itself"
+    assert claim is not None
+    assert (claim.envelope.job_id, claim.deliveries, claim.begun) == ("a", 1, False)
+    assert claim.claimed_at_ms <= redis_ms(client)
     assert began < claim.turn_until < time.monotonic() + 0.25, "its turn was taken along"
     taker.finish("a")
     assert taker.beat(OWNER, {}) == set()
@@ -95,7 +131,7 @@ def test_who_took_a_job_over_holds_it_from_the_next_beat_on_and_loses_it_with_it
     taker: Inbox, client: redis.Redis
 ) -> None:
     accept(taker)
-    assert take_over(taker, *take_message(client)) is not None
+    assert take_over(taker, take_message(client)) is not None
     assert taker.beat(OWNER, {}) == {"a"}
     Inbox(client).beat(OTHER, {})
     shift_lease(client, -60)
@@ -111,26 +147,49 @@ def test_a_job_whose_message_is_lost_is_published_again_once_its_lease_is_over(
     taker: Inbox, client: redis.Redis
 ) -> None:
     accept(taker)
-    _, sequence = take_message(client)
+    message = take_message(client)
     assert taker.rescue(10)[1] == []
     shift_lease(client, -BEARER_LEASE_MS / 1000)
     (dispatch,) = taker.rescue(10)[1]
-    assert take_over(taker, "a", sequence) is None, "it comes too late"
+    assert take_over(taker, later(message, BEARER_LEASE_MS)) is None, "it comes too late"
     assert taker.claim("a", OTHER, queue="balances", sequence=dispatch.sequence) is not None
-    assert taker.claim("a", OWNER, queue="balances", sequence=sequence) is None
+    assert taker.claim("a", OWNER, queue="balances", sequence=message.sequence) is None
 
 
 def test_a_message_that_comes_late_is_claimed_by_a_write(taker: Inbox, client: redis.Redis) -> None:
     """Else the process might have too little time to say that it holds the job."""
     accept(taker)
-    job_id, sequence = take_message(client)
-    shift_lease(client, -(TAKE_OVER_MS + 1) / 1000)
-    assert take_over(taker, job_id, sequence) is None
-    claim = taker.claim(job_id, OWNER, queue="balances", sequence=sequence)
+    message = take_message(client)
+    assert take_over(taker, later(message, TAKE_OVER_MS + 1)) is None
+    claim = taker.claim(message.job_id, OWNER, queue="balances", sequence=message.sequence)
     assert claim is not None
     assert (claim.deliveries, claim.begun) == (1, False), "nobody has begun it before"
     assert owner_of(client) == OWNER.encode()
-    assert take_over(Inbox(client), job_id, sequence) is None
+
+
+def test_a_process_that_does_not_know_redis_s_time_claims_by_a_write(
+    taker: Inbox, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not beaten yet, or for too long; or the clock of one of them was set."""
+    accept(taker)
+    message = take_message(client)
+    assert take_over(Inbox(client), message) is None
+    now = RedisClock.asked_at_ms()
+    for later_ms in (1000 * RESPONSIVE.owner_dead + 1, -60_000.0):
+        monkeypatch.setattr(RedisClock, "asked_at_ms", staticmethod(lambda ms=later_ms: now + ms))
+        assert take_over(taker, message) is None
+    monkeypatch.undo()
+    assert take_over(taker, message) is not None
+
+
+def test_redis_s_time_is_not_thought_to_be_earlier_than_it_is(taker: Inbox, client: redis.Redis) -> None:
+    """Else a job might be taken over whose lease is all but over."""
+    for _ in range(20):
+        assert taker.beat(OWNER, {}) == set()
+        before = redis_ms(client)
+        known = taker._clock.now_ms()
+        assert known is not None
+        assert known + 1 >= before, "both are in whole milliseconds"
 
 
 def test_a_job_whose_message_nobody_took_in_time_was_not_begun(taker: Inbox, client: redis.Redis) -> None:
@@ -140,7 +199,7 @@ def test_a_job_whose_message_nobody_took_in_time_was_not_begun(taker: Inbox, cli
     shift_lease(client, -BEARER_LEASE_MS / 1000)
     assert taker.rescue(10) == (1, [])
     assert owner_of(client) is None
-    job_id, sequence = take_message(client)
+    job_id, sequence, _ = take_message(client)
     found = taker.claim_many(OWNER, queue="balances", job_id=job_id, sequence=sequence, more=5, tasks=TASKS)
     assert [(claim.envelope.job_id, claim.begun) for claim in found.claims] == [("a", False), ("b", False)]
 
@@ -148,11 +207,26 @@ def test_a_job_whose_message_nobody_took_in_time_was_not_begun(taker: Inbox, cli
 def test_a_message_without_the_claim_gets_nothing_of_it(taker: Inbox, client: redis.Redis) -> None:
     """A copy, or one that a worker put back: another process may be at work on the job."""
     accept(taker)
-    job_id, sequence = take_message(client)
-    for other in (sequence.removesuffix("+"), "2+", "", "+", "1++", "x+"):
-        assert take_over(taker, job_id, other) is None
-        assert taker.claim(job_id, OTHER, queue="balances", sequence=other) is None
-    assert take_over(taker, job_id, sequence) is not None
+    message = take_message(client)
+    assert take_over(taker, message._replace(sequence=message.sequence.removesuffix("+"))) is None
+    assert take_over(taker, message._replace(carried=None)) is None
+    for other in (message.sequence.removesuffix("+"), "2+", "", "+", "1++", "x+"):
+        assert taker.claim(message.job_id, OTHER, queue="balances", sequence=other) is None
+    assert take_over(taker, message) is not None
+
+
+@pytest.mark.parametrize("header", [None, "", 1, {}, [], [1, 2, 1], ["1", 2, 1, "{}"], [1, 2, 1, {}], [[[]]]])
+def test_a_header_that_is_no_claim_is_none(header: object) -> None:
+    assert CarriedClaim.read(header) is None
+
+
+def test_a_claim_whose_record_cannot_be_read_ends_as_a_failed_job(taker: Inbox, client: redis.Redis) -> None:
+    accept(taker)
+    message = take_message(client)
+    assert message.carried is not None
+    claim = take_over(taker, message._replace(carried=replace(message.carried, record="no record")))
+    assert claim is not None
+    assert "unreadable record" in str(claim.failure)
 
 
 @pytest.mark.parametrize("gives_back", [False, True])
@@ -170,7 +244,7 @@ def test_a_message_that_a_worker_puts_back_bears_no_claim_any_more(
             assert taken[0].headers["place"] == "1+"
             if gives_back:
                 taken[0].requeue()
-    assert take_message(client) == ("a", "1")
+    assert take_message(client) == ("a", "1", None)
 
 
 def test_a_claim_in_a_round_takes_what_its_message_bears(taker: Inbox, client: redis.Redis) -> None:
@@ -185,7 +259,7 @@ def test_a_job_that_was_taken_over_can_be_given_back_and_can_ask_before_the_next
     taker: Inbox, client: redis.Redis
 ) -> None:
     accept(taker)
-    assert take_over(taker, *take_message(client)) is not None
+    assert take_over(taker, take_message(client)) is not None
     assert not Inbox(client).ask("a", OTHER, "key", "{}")
     assert taker.ask("a", OWNER, "key", "{}")
     assert not Inbox(client).release("a", OTHER, delay_seconds=0)
@@ -201,7 +275,7 @@ def test_a_job_that_was_taken_over_and_forgotten_is_found_by_the_beat(
 ) -> None:
     """Such as one that Redis was away to give back."""
     accept(taker)
-    assert take_over(taker, *take_message(client)) is not None
+    assert take_over(taker, take_message(client)) is not None
     assert taker.beat(OWNER, {}) == {"a"}
     assert taker.release("a", OWNER, delay_seconds=0)
 
@@ -210,7 +284,7 @@ def test_who_wakes_after_its_job_was_given_away_does_not_get_it_back(
     taker: Inbox, client: redis.Redis
 ) -> None:
     accept(taker)
-    assert take_over(taker, *take_message(client)) is not None
+    assert take_over(taker, take_message(client)) is not None
     other = Inbox(client)
     other.beat(OTHER, {})
     shift_lease(client, -BEARER_LEASE_MS / 1000)  # it was frozen
@@ -224,7 +298,7 @@ def test_who_wakes_after_its_job_was_given_away_does_not_get_it_back(
 
 def test_after_redis_stood_still_no_job_is_taken_away_at_once(taker: Inbox, client: redis.Redis) -> None:
     accept(taker)
-    assert take_over(taker, *take_message(client)) is not None
+    assert take_over(taker, take_message(client)) is not None
     silence(client, OWNER)
     shift_lease(client, -3_600)
     assert taker.rescue(10)[1] == []
@@ -276,7 +350,7 @@ def test_a_job_whose_message_nobody_takes_is_queued_and_overdue(taker: Inbox, cl
     found = find(client, reference_of("a"), None)
     assert found is not None
     assert (found.state, str(found.waits_for)) == ("queued", "a worker of queue balances")
-    assert take_over(taker, *take_message(client)) is not None
+    assert take_over(taker, take_message(client)) is not None
     taker.beat(OWNER, {})
     assert taker.overdue(None) is None
     assert (found := find(client, reference_of("a"), None)) is not None
@@ -295,9 +369,9 @@ def test_whose_message_waits_while_its_queue_shuts_is_told_and_the_job_stays_whe
     assert taker.rescue(10, shut=["balances"])[1] == []
     assert (taker.held_back(), owner_of(client)) == (1, None)
     assert taker.rescue(10)[1] == [], "its message is still there"
-    job_id, sequence = take_message(client)
-    assert take_over(taker, job_id, sequence) is None
-    assert taker.claim(job_id, OWNER, queue="balances", sequence=sequence) is not None
+    message = take_message(client)
+    assert take_over(taker, message) is None
+    assert taker.claim("a", OWNER, queue="balances", sequence=message.sequence) is not None
 
 
 STEPS = ("accept", "take", "beat", "finish", "release", "lose", "put back", "die", "time")
@@ -324,15 +398,20 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
     def take(who: int) -> None:
         if not client.llen("balances"):
             return
-        job_id, sequence = take_message(client)
-        found = inboxes[who].take_over(job_id, queue="balances", sequence=sequence)
-        if found is None:
-            found = inboxes[who].claim_many(
-                owners[who], job_id=job_id, queue="balances", sequence=sequence, more=1, tasks=TASKS
-            )
-        for claim in found.claims:
+        message = take_message(client)
+        claim = take_over(inboxes[who], message)
+        found = (claim,) if claim is not None else claimed(who, message)
+        for claim in found:
             assert not any(claim.envelope.job_id in jobs for jobs in held)
             held[who].append(claim.envelope.job_id)
+
+    def claimed(who: int, message: Taken) -> tuple[Claim, ...]:
+        job_id, sequence, _ = message
+        return (
+            inboxes[who]
+            .claim_many(owners[who], job_id=job_id, queue="balances", sequence=sequence, more=1, tasks=TASKS)
+            .claims
+        )
 
     def finish(who: int, sequence: int = 0) -> None:
         if held[who]:
@@ -348,6 +427,7 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
             assert inbox.beat(owner, {}) == {*jobs}
         for job_id in cast("list[bytes]", client.zrange("ballast:inbox:due", 0, -1)):
             client.zadd("ballast:inbox:due", {job_id: 0})
+        age_messages(client, -BEARER_LEASE_MS / 1000)
         publisher.publish_many(inboxes[0].rescue(100)[1])
 
     for step, who, number in steps:
