@@ -16,10 +16,14 @@ import psycopg2
 
 from ballast.builtin.balances import AskAdjustment
 from benchmarks.bot_api import BotApi
-from benchmarks.commands import FIRST, PACED, Side, servers
+from benchmarks.commands import FIRST, Side, servers
 from devstack.ports import free_port
 
 ROUNDS = 3
+ROUNDS_BESIDE = 5
+PACED_BESIDE = 300
+"""Commands beside a broadcast in one round: 6 s at PACE, and a paid broadcast to AUDIENCE takes 10."""
+
 WORKERS = (1, 2, 4)
 AUDIENCE = 10_000
 UNDER_WAY = 50
@@ -65,15 +69,15 @@ def _workers(processes: int, commands: int) -> dict[str, float]:
 
 def _beside_broadcast(commands: int) -> dict[str, float]:
     """/balance at PACE a second, alone and while a broadcast goes out: at Telegram's free pace, and at the paid one.
-    Medians of ROUNDS turns.
+    Medians of ROUNDS_BESIDE turns.
     """
     found: dict[str, list[float]] = defaultdict(list)
     with _ballast(commands) as side:
         _register(side.stack.database_url)
         side.stack.start("bulk")
         side.stack.wait_ready(processes=4)
-        some = (FIRST, FIRST + min(PACED, commands) - 1)
-        for _ in range(ROUNDS):
+        some = (FIRST, FIRST + min(PACED_BESIDE, commands) - 1)
+        for _ in range(ROUNDS_BESIDE):
             turn = side.latency("alone", some, text="/balance")
             for name, options in (("free", ()), ("paid", ("--paid",))):
                 under_way = side.taken() + UNDER_WAY
