@@ -23,6 +23,7 @@ from ballast.backups.schedule import BackupStarter
 from ballast.inbox import Answered, Batcher, Finish, Inbox, Note, Noted, Publisher
 from ballast.payouts.installed import require_adapter
 from ballast.process.garbage import spare_what_stays
+from ballast.process.niceness import give_way
 from ballast.queueing import event_asking, outbox_relay
 from ballast.queueing.queues import DATABASE_QUEUES
 from ballast.status.counters import LocalCounters, name_of
@@ -187,7 +188,7 @@ class WorkerContexts:
     def start(self, **_celery: Any) -> None:
         """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
         if self.mine(forked=True).queues == ["broadcasts"]:
-            os.nice(NICENESS_OF_BULK)
+            give_way(NICENESS_OF_BULK)
         spare_what_stays()
 
     def stop(self, **_celery: Any) -> None:

@@ -8,6 +8,7 @@ import io
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import aiohttp
 import psutil
@@ -58,7 +59,12 @@ async def report(telegram: TelegramControl) -> list[dict[str, str]]:
 
 
 def niceness(stack: Stack, name: str) -> set[int]:
-    return {child.nice() for child in psutil.Process(stack.pid(name)).children()}
+    """Of the worker's processes, and of their session, among which Linux shares cores first."""
+    children = psutil.Process(stack.pid(name)).children()
+    groups = [Path(f"/proc/{child.pid}/autogroup") for child in children]
+    return {child.nice() for child in children} | {
+        int(group.read_text().split()[-1]) for group in groups if group.exists()
+    }
 
 
 async def test_an_admin_broadcasts_from_the_command_to_the_report(

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+AUTOGROUP = Path("/proc/self/autogroup")
+
+SCRIPT = """
+import os
+from pathlib import Path
+from ballast.process.niceness import give_way
+
+give_way(7)
+group = Path("/proc/self/autogroup")
+print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none")
+"""
+IN_A_CHILD = f"""
+import os
+pid = os.fork()
+if pid:
+    os.waitpid(pid, 0)
+else:
+    exec({SCRIPT!r})
+"""
+IN_A_GRANDCHILD = f"""
+import os
+pid = os.fork()
+if pid:
+    os.waitpid(pid, 0)
+else:
+    exec({IN_A_CHILD!r})
+"""
+
+
+def run(script: str) -> list[str]:
+    argv = [sys.executable, "-c", script]
+    return subprocess.run(
+        argv, check=True, capture_output=True, text=True, timeout=60, start_new_session=True
+    ).stdout.split()
+
+
+@pytest.mark.parametrize("script", [SCRIPT, IN_A_CHILD])
+def test_a_worker_in_a_session_of_its_own_gives_way_with_the_session(script: str) -> None:
+    assert run(script) == ["7", "7" if AUTOGROUP.exists() else "none"]
+
+
+def test_a_worker_in_somebody_s_session_leaves_it_as_it_is() -> None:
+    """Such as one that was started in a terminal, with others beside it."""
+    assert run(IN_A_GRANDCHILD) == ["7", "0" if AUTOGROUP.exists() else "none"]
