@@ -70,8 +70,8 @@ def die_with_parent(death_signal: signal.Signals) -> None:
         raise OSError(errno, f"prctl(PR_SET_PDEATHSIG): {os.strerror(errno)}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Never returns: becomes the program, or exits with 126 (refused), 127 (no such program) or 128
+def tie(arguments: Sequence[str] | None = None) -> list[str]:
+    """Tie this process to its parent and return the program that it is to become; or exit with 126 (refused) or 128
     (parent is gone).
     """
     parser = argparse.ArgumentParser(
@@ -97,10 +97,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if os.getppid() != parent:  # it died before the kernel knew of our wish
         sys.exit(128)
     os.environ[TIED_PID] = str(os.getpid())
+    program: list[str] = options.program
+    return program
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Never returns: becomes the program, or exits as `tie` does or with 127 (no such program)."""
+    program = tie(arguments)
     try:
-        os.execvp(options.program[0], options.program)  # noqa: S606  no shell is wanted
+        os.execvp(program[0], program)  # noqa: S606  no shell is wanted
     except OSError as error:
-        print(f"parent_death: {options.program[0]}: {error.strerror}", file=sys.stderr)
+        print(f"parent_death: {program[0]}: {error.strerror}", file=sys.stderr)
         sys.exit(127)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from devstack import temporary
 from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from tests.harness import distribution, wheels
+from tests.harness import distribution, starter, wheels
 from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
@@ -40,6 +41,12 @@ _numbers = itertools.count(1)
 MakeSettings = Callable[..., Settings]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--real-starts", action="store_true", help="fork no programs: start each as a user would"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Temporary folders, pytest's own too, are in memory where there is room: clusters and environments are thousands
     of files. Not where TMPDIR says another place, nor where programs could not be run that tests install.
@@ -52,7 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if memory and "TMPDIR" not in os.environ and not os.statvfs(memory).f_flag & os.ST_NOEXEC:
         os.environ["TMPDIR"] = str(memory)
         tempfile.tempdir = None  # asked for again
+    if not config.getoption("real_starts"):
+        subprocess.Popen = starter.Popen  # type: ignore[misc]  # also for subprocess.run and asyncio
     put_off_collection()
+
+
+def pytest_unconfigure() -> None:
+    subprocess.Popen = starter.Real  # type: ignore[misc]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> distribution.Scheduler | None:
@@ -67,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """What each process has collected stays to the end: the collector need not look at it."""
     spare_what_stays()
+
+
+@pytest.fixture
+def real_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the test starts begins as a user's does: Python itself, and all imports."""
+    monkeypatch.setattr(subprocess, "Popen", starter.Real)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,7 @@
-"""Every command in README.md and docs/ runs as it is written there, or is listed here with the reason why not."""
+"""Every command in README.md and docs/ runs as it is written there, or is listed here with the reason why not.
+
+Frontend, workers and commands are really started, imports and all: nothing here is forked (tests/harness/starter.py).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from devstack.ports import free_port
 from devstack.stack import ROOT, Stack
 from tests.acceptance.conftest import MakeStack
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.usefixtures("real_starts")]
 
 PROGRAMS = (
     "make|git|python3?|\\.venv/bin/python|celery|curl|cp|grep|pg_dump|pkill|kill|docker|systemctl|useradd|install|"

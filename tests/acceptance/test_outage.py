@@ -152,6 +152,7 @@ def trip(stack: Stack, queueing: Queueing, people: int) -> None:
     stack.wait_until(lambda: counts(stack).get("closed>open", 0) > 0, "the breaker opened")
 
 
+@pytest.mark.usefixtures("real_starts")  # it measures their memory
 async def test_jobs_wait_out_an_outage_untouched_and_are_done_in_order(
     make_stack: MakeStack, own_postgres: EmbeddedPostgres, redis_url: str
 ) -> None:

@@ -64,3 +64,23 @@ except SystemExit:
 assert gc.get_threshold()[0] > 100_000, gc.get_threshold()
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+def test_the_collector_rests_while_a_command_ends() -> None:
+    script = """
+import os
+from dbcore.__main__ import main
+
+class Node:
+    def __del__(self, write=os.write):
+        write(2, b"collected")
+
+node = Node()
+node.itself = node
+del node
+main(["--help"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr == ""
