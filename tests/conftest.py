@@ -24,7 +24,7 @@ from devstack import temporary
 from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from tests.harness import distribution, wheels
+from tests.harness import clusters, distribution, wheels
 from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
@@ -33,7 +33,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ballast")
 
-TEMPLATE = "ballast_template"
 BOTS_TEMPLATE = "bots_template"
 _numbers = itertools.count(1)
 
@@ -83,6 +82,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _clusters(run_folder: Path) -> None:
+    clusters.share_in(run_folder)
+
+
 @pytest.fixture(scope="session")
 def wheel(run_folder: Path) -> Path:
     return wheels.build(run_folder)
@@ -99,7 +103,7 @@ def postgres_server(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
     """Without fsync: no test here cuts the power, and the ones that kill PostgreSQL's processes lose
     nothing by it.
     """
-    server = EmbeddedPostgres(servers_folder / "postgres", free_port(), durable=False)
+    server = clusters.cluster(servers_folder / "postgres", free_port(), durable=False)
     server.start()
     yield server
     server.stop()
@@ -116,11 +120,7 @@ def redis_server(servers_folder: Path) -> Iterator[EmbeddedRedis]:
 @pytest.fixture(scope="session")
 def template_database(postgres_server: EmbeddedPostgres) -> str:
     """The name of a migrated, empty database, to be cloned."""
-    from dbcore.migrate import upgrade  # not at the top: tests without a database need none of it
-
-    run_as_admin(postgres_server, "postgres", f"CREATE DATABASE {TEMPLATE} OWNER {ROLE}")
-    upgrade(postgres_server.url_of(TEMPLATE))
-    return TEMPLATE
+    return clusters.TEMPLATE
 
 
 @pytest.fixture
