@@ -25,7 +25,7 @@ from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from tests.harness import clusters, distribution, wheels
-from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
+from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, Admin, clone, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
 hypothesis.settings.register_profile(
@@ -123,22 +123,29 @@ def template_database(postgres_server: EmbeddedPostgres) -> str:
     return clusters.TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def _admin(postgres_server: EmbeddedPostgres) -> Iterator[Admin]:
+    admin = Admin(postgres_server)
+    yield admin
+    admin.close()
+
+
 @pytest.fixture
-def database_url(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[str]:
+def database_url(postgres_server: EmbeddedPostgres, template_database: str, _admin: Admin) -> Iterator[str]:
     """A migrated database of the test's own; dropped after it, whoever is still connected."""
     name = f"test_{next(_numbers)}"
-    run_as_admin(postgres_server, "postgres", f"{clone(name, template_database)} OWNER {ROLE}")
+    _admin.run(f"{clone(name, template_database)} OWNER {ROLE}")
     yield postgres_server.url_of(name)
-    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    _admin.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def empty_database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+def empty_database_url(postgres_server: EmbeddedPostgres, _admin: Admin) -> Iterator[str]:
     """A database that was never migrated."""
     name = f"test_{next(_numbers)}"
-    run_as_admin(postgres_server, "postgres", f"CREATE DATABASE {name} OWNER {ROLE}")
+    _admin.run(f"CREATE DATABASE {name} OWNER {ROLE}")
     yield postgres_server.url_of(name)
-    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    _admin.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -153,17 +160,13 @@ def bots_template(postgres_server: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture
-def bots_database_url(postgres_server: EmbeddedPostgres, bots_template: str) -> Iterator[str]:
+def bots_database_url(postgres_server: EmbeddedPostgres, bots_template: str, _admin: Admin) -> Iterator[str]:
     """An existing bot's database, with Ballast in SCHEMA. Nothing is found by `search_path`."""
     name = f"bots_{next(_numbers)}"
-    run_as_admin(
-        postgres_server,
-        "postgres",
-        f"{clone(name, bots_template)} OWNER {ROLE}",
-        f"ALTER DATABASE {name} SET search_path TO ''",
-    )
+    _admin.run(f"{clone(name, bots_template)} OWNER {ROLE}")
+    _admin.run(f"ALTER DATABASE {name} SET search_path TO ''")
     yield postgres_server.url_of(name)
-    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    _admin.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
