@@ -57,7 +57,7 @@ class LocalProviders:
     transfers -- what Crypto Pay paid out, by the key of each. available -- what it has to pay from.
     loses -- so many of the next transfers are made, and their answers are lost. late_seconds -- until one is made.
     hides_transfers -- they are not listed. lies -- what its answers say of transfers instead. garbage -- the body of
-        each answer, instead of it.
+        each answer, instead of it. port -- any that is free unless given. numbers -- of what it makes, in their order.
     """
 
     answers: bool = True
@@ -75,8 +75,9 @@ class LocalProviders:
     garbage: bytes | None = None
     hides_transfers: bool = False
     url: str = ""
+    port: int = 0
+    numbers: count[int] = field(default_factory=lambda: count(1))
     _keys: dict[str, str] = field(default_factory=dict)
-    _numbers: count[int] = field(default_factory=lambda: count(1))
     _runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> LocalProviders:
@@ -97,7 +98,7 @@ class LocalProviders:
         )
         self._runner = web.AppRunner(app)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
@@ -148,7 +149,7 @@ class LocalProviders:
         """The operator of the account gives money back; the webhook that tells it."""
         charge = self.charges[intent]
         charge["amount_refunded"] += amount
-        refund_id = f"re_{next(self._numbers)}"
+        refund_id = f"re_{next(self.numbers)}"
         self.refunds[refund_id] = {
             "id": refund_id,
             "payment_intent": intent,
@@ -162,7 +163,7 @@ class LocalProviders:
         dispute = self.disputes.setdefault(
             intent,
             {
-                "id": f"dp_{next(self._numbers)}",
+                "id": f"dp_{next(self.numbers)}",
                 "object": "dispute",
                 "amount": amount,
                 "currency": self.charges[intent]["currency"],
@@ -177,7 +178,7 @@ class LocalProviders:
         return self._told(f"charge.dispute.{kind}", dispute)
 
     def _told(self, kind: str, subject: dict[str, Any]) -> Told:
-        event_id = f"evt_{next(self._numbers)}"
+        event_id = f"evt_{next(self.numbers)}"
         event = {"id": event_id, "type": kind, "created": int(time.time()), "data": {"object": dict(subject)}}
         return Told("stripe", event)
 
@@ -199,7 +200,7 @@ class LocalProviders:
 
     async def _create_invoice(self, request: web.Request) -> web.Response:
         asked = await request.json()
-        number = next(self._numbers)
+        number = next(self.numbers)
         invoice = {
             "invoice_id": number,
             "status": "active",
@@ -235,7 +236,7 @@ class LocalProviders:
             return _refusal("NOT_ENOUGH_COINS")
         self.available = str(Decimal(self.available) - Decimal(asked["amount"]))
         made = {
-            "transfer_id": next(self._numbers),
+            "transfer_id": next(self.numbers),
             "spend_id": key,
             "user_id": asked["user_id"],
             "asset": asked["asset"],
@@ -265,7 +266,7 @@ class LocalProviders:
         key = request.headers["Idempotency-Key"]
         if key not in self._keys:
             item = "line_items[0][price_data]"
-            number = f"cs_{next(self._numbers)}"
+            number = f"cs_{next(self.numbers)}"
             self._keys[key] = number
             self.sessions[number] = {
                 "id": number,

@@ -25,8 +25,8 @@ from devstack import temporary
 from devstack.ports import free_port
 from devstack.postgres import ROLE, EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
-from tests.harness import distribution, starter, wheels
-from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, clone, run_as_admin
+from tests.harness import clusters, distribution, starter, wheels
+from tests.harness.bots_database import SCHEMA, THE_BOTS_OWN, Admin, clone, run_as_admin
 
 # Shared machines are slow at times; what hypothesis finds matters, not how fast it looks.
 hypothesis.settings.register_profile(
@@ -34,7 +34,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("ballast")
 
-TEMPLATE = "ballast_template"
 BOTS_TEMPLATE = "bots_template"
 _numbers = itertools.count(1)
 
@@ -102,6 +101,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _clusters(run_folder: Path) -> None:
+    clusters.share_in(run_folder)
+
+
 @pytest.fixture(scope="session")
 def wheel(run_folder: Path) -> Path:
     return wheels.build(run_folder)
@@ -118,7 +122,7 @@ def postgres_server(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
     """Without fsync: no test here cuts the power, and the ones that kill PostgreSQL's processes lose
     nothing by it.
     """
-    server = EmbeddedPostgres(servers_folder / "postgres", free_port(), durable=False)
+    server = clusters.cluster(servers_folder / "postgres", free_port(), durable=False)
     server.start()
     yield server
     server.stop()
@@ -135,29 +139,32 @@ def redis_server(servers_folder: Path) -> Iterator[EmbeddedRedis]:
 @pytest.fixture(scope="session")
 def template_database(postgres_server: EmbeddedPostgres) -> str:
     """The name of a migrated, empty database, to be cloned."""
-    from dbcore.migrate import upgrade  # not at the top: tests without a database need none of it
+    return clusters.TEMPLATE
 
-    run_as_admin(postgres_server, "postgres", f"CREATE DATABASE {TEMPLATE} OWNER {ROLE}")
-    upgrade(postgres_server.url_of(TEMPLATE))
-    return TEMPLATE
+
+@pytest.fixture(scope="session")
+def _admin(postgres_server: EmbeddedPostgres) -> Iterator[Admin]:
+    admin = Admin(postgres_server)
+    yield admin
+    admin.close()
 
 
 @pytest.fixture
-def database_url(postgres_server: EmbeddedPostgres, template_database: str) -> Iterator[str]:
+def database_url(postgres_server: EmbeddedPostgres, template_database: str, _admin: Admin) -> Iterator[str]:
     """A migrated database of the test's own; dropped after it, whoever is still connected."""
     name = f"test_{next(_numbers)}"
-    run_as_admin(postgres_server, "postgres", f"{clone(name, template_database)} OWNER {ROLE}")
+    _admin.run(f"{clone(name, template_database)} OWNER {ROLE}")
     yield postgres_server.url_of(name)
-    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    _admin.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-def empty_database_url(postgres_server: EmbeddedPostgres) -> Iterator[str]:
+def empty_database_url(postgres_server: EmbeddedPostgres, _admin: Admin) -> Iterator[str]:
     """A database that was never migrated."""
     name = f"test_{next(_numbers)}"
-    run_as_admin(postgres_server, "postgres", f"CREATE DATABASE {name} OWNER {ROLE}")
+    _admin.run(f"CREATE DATABASE {name} OWNER {ROLE}")
     yield postgres_server.url_of(name)
-    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    _admin.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture(scope="session")
@@ -172,17 +179,13 @@ def bots_template(postgres_server: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture
-def bots_database_url(postgres_server: EmbeddedPostgres, bots_template: str) -> Iterator[str]:
+def bots_database_url(postgres_server: EmbeddedPostgres, bots_template: str, _admin: Admin) -> Iterator[str]:
     """An existing bot's database, with Ballast in SCHEMA. Nothing is found by `search_path`."""
     name = f"bots_{next(_numbers)}"
-    run_as_admin(
-        postgres_server,
-        "postgres",
-        f"{clone(name, bots_template)} OWNER {ROLE}",
-        f"ALTER DATABASE {name} SET search_path TO ''",
-    )
+    _admin.run(f"{clone(name, bots_template)} OWNER {ROLE}")
+    _admin.run(f"ALTER DATABASE {name} SET search_path TO ''")
     yield postgres_server.url_of(name)
-    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {name} WITH (FORCE)")
+    _admin.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
-"""One stack and one local Telegram for a whole folder of tests. Each test has people of its own, and sees only what was
-said since it began; what it counts, it counts of its own people. It may kill what it likes: the next test finds all
-processes at work.
+"""One stack and one local Telegram for a whole folder of tests, or for a file with settings of its own. Each test has
+people of its own, and sees only what was said since it began; what it counts, it counts of its own people. It may kill
+what it likes: the next test finds all processes at work.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,29 +67,49 @@ def shared_stack(
     redis_server: EmbeddedRedis,
     telegram_server: TelegramProcess,
 ) -> Iterator[Stack]:
-    run_as_admin(postgres_server, "postgres", f"{clone(DATABASE, template_database)} OWNER {ROLE}")
-    with redis.Redis.from_url(redis_server.url_of(REDIS_INDEX)) as client:
-        client.flushdb()
     texts = tmp_path_factory.mktemp("texts")
     pseudo.write(texts)
+    options = {
+        "TEXTS_FOLDER": str(texts),
+        "OPS_TOKEN": OPS_TOKEN,
+        "ADMIN_ROLES": f"{TREASURER_ID}:treasurer",
+        "ROLE_LIMITS": "treasurer:1000000:none",
+        "STARS_REFUND_HOURS": "24",
+        "STARS_SUBSCRIPTIONS": "premium:250:Premium; pro:900:Pro & more",
+        "STARS_SUPPORT": "Write to @support_of_ours",
+        "STARS_TERMS": "https://example.org/terms",
+    }
+    folder = tmp_path_factory.mktemp("stack")
+    with _on_servers(
+        folder, postgres_server, template_database, redis_server, telegram_server, options
+    ) as it:
+        yield it
+
+
+@contextmanager
+def _on_servers(
+    folder: Path,
+    postgres: EmbeddedPostgres,
+    template: str,
+    store: EmbeddedRedis,
+    telegram: TelegramProcess,
+    options: Mapping[str, str],
+) -> Iterator[Stack]:
+    """None of its processes is started yet."""
+    run_as_admin(postgres, "postgres", f"{clone(DATABASE, template)} OWNER {ROLE}")
+    with redis.Redis.from_url(store.url_of(REDIS_INDEX)) as client:
+        client.flushdb()
     stack = Stack(
-        tmp_path_factory.mktemp("stack"),
-        database_url=postgres_server.url_of(DATABASE),
-        redis_url=redis_server.url_of(REDIS_INDEX),
-        telegram_url=telegram_server.url,
+        folder,
+        database_url=postgres.url_of(DATABASE),
+        redis_url=store.url_of(REDIS_INDEX),
+        telegram_url=telegram.url,
         SSL_CERT_FILE=AUTHORITY,
-        TEXTS_FOLDER=str(texts),
-        OPS_TOKEN=OPS_TOKEN,
-        ADMIN_ROLES=f"{TREASURER_ID}:treasurer",
-        ROLE_LIMITS="treasurer:1000000:none",
-        STARS_REFUND_HOURS="24",
-        STARS_SUBSCRIPTIONS="premium:250:Premium; pro:900:Pro & more",
-        STARS_SUPPORT="Write to @support_of_ours",
-        STARS_TERMS="https://example.org/terms",
+        **options,
     )
     yield stack
     stack.stop_all()
-    run_as_admin(postgres_server, "postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
+    run_as_admin(postgres, "postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -103,3 +125,31 @@ def at_work(stack: Stack, *programs: str) -> None:
         stack.stop(name)
     stack.start(*(name for name in programs if not stack.alive(name)))
     stack.wait_ready(processes=sum(WORKERS[name][1] for name in programs if name in WORKERS))
+
+
+def stack_of_file(options: Callable[[], Mapping[str, str]]) -> tuple[Any, Any, Any, Any]:
+    """The fixtures of a file whose tests share a stack with these settings:
+
+    telegram_server, telegram, shared_stack, stack = stack_of_file(lambda: {"CURRENCIES": "EUR:2"})
+    """
+
+    @pytest.fixture(scope="module", name="telegram_server")
+    def _telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
+        with running_telegram(tmp_path_factory.mktemp("telegram"), admin_ids=(ADMIN_ID,)) as server:
+            yield server
+
+    @pytest.fixture(scope="module", name="shared_stack")
+    def _shared_stack(
+        tmp_path_factory: pytest.TempPathFactory,
+        postgres_server: EmbeddedPostgres,
+        template_database: str,
+        redis_server: EmbeddedRedis,
+        telegram_server: TelegramProcess,
+    ) -> Iterator[Stack]:
+        folder = tmp_path_factory.mktemp("stack")
+        with _on_servers(
+            folder, postgres_server, template_database, redis_server, telegram_server, options()
+        ) as it:
+            yield it
+
+    return _telegram_server, telegram, _shared_stack, stack

@@ -37,11 +37,33 @@ def postgres(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def project(
+    installed: Installed, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The example copied out, with its tables made."""
+    folder = tmp_path_factory.mktemp("project")
+    copy_example("aiogram_bot", installed, folder)
+    done = installed.run(
+        *(installed.python, "-m", "aiogram_bot", "create-tables"),
+        cwd=folder,
+        DATABASE_URL=postgres.url,
+        TELEGRAM_BOT_TOKEN=TOKEN,
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 class Bot:
     """The bot's process, its database, and the proxy between them."""
 
     def __init__(
-        self, stack: Stack, installed: Installed, postgres: EmbeddedPostgres, proxy: FaultProxy
+        self,
+        stack: Stack,
+        installed: Installed,
+        project: Path,
+        postgres: EmbeddedPostgres,
+        proxy: FaultProxy,
     ) -> None:
         self._stack = stack
         self._python = installed.python
@@ -51,11 +73,7 @@ class Bot:
         stack.env["DATABASE_URL"] = proxy.url_of(DATABASE)
         for name in ("PYTHONPATH", "REDIS_URL"):
             del stack.env[name]
-        copy_example("aiogram_bot", installed, stack.folder)
-        done = installed.run(
-            self._python, "-m", "aiogram_bot", "create-tables", cwd=stack.folder, **stack.env
-        )
-        assert done.returncode == 0, done.stderr
+        stack.current_folder = project
 
     def start(self) -> None:
         argv = [self._python, "-m", "aiogram_bot"]
@@ -90,10 +108,12 @@ class Bot:
 
 
 @pytest.fixture
-def bot(make_stack: MakeStack, installed: Installed, postgres: EmbeddedPostgres) -> Iterator[Bot]:
+def bot(
+    make_stack: MakeStack, installed: Installed, project: Path, postgres: EmbeddedPostgres
+) -> Iterator[Bot]:
     """Not started yet; its tables are there."""
     with FaultProxy("127.0.0.1", postgres.port, login=postgres.login) as proxy:
-        yield Bot(make_stack(DB_DEADLINE_SECONDS="1.5"), installed, postgres, proxy)
+        yield Bot(make_stack(DB_DEADLINE_SECONDS="1.5"), installed, project, postgres, proxy)
 
 
 async def struck(placed: Placed, bot: Bot) -> None:

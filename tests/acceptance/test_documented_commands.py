@@ -169,7 +169,7 @@ NOT_RUN = {
             "ballast reconcile --provider stripe",
             """celery -A workers call workers.payments.sweep --kwargs '{"reconcile": true}'""",
         ],
-        "tests/acceptance/test_providers.py does it",
+        "tests/acceptance/test_providers_apart.py does it",
     ),
     **dict.fromkeys(
         [

@@ -9,13 +9,12 @@ from pathlib import Path
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger
 from dbcore.ledger.users import UserRef
-from dbcore.migrate import upgrade
 from devstack.ports import free_port
-from devstack.postgres import EmbeddedPostgres
 from devstack.programs import Program
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
 from tests.conftest import MakeSettings
+from tests.harness import clusters
 from tests.harness.people import assert_audit_passes, balances, say, transfers
 
 
@@ -23,10 +22,10 @@ async def test_the_plain_bot_answers_through_an_outage_and_tips_once(
     make_stack: MakeStack, telegram: TelegramControl, servers_folder: Path, make_settings: MakeSettings
 ) -> None:
     port = free_port()
-    postgres = EmbeddedPostgres(servers_folder / f"postgres-{port}", port)
+    postgres = clusters.cluster(servers_folder / f"postgres-{port}", port)
     postgres.start()
     try:
-        upgrade(postgres.url)
+        clusters.migrate(postgres)
         stack = make_stack(database_url=postgres.url, DB_DEADLINE_SECONDS="2")
         stack.run("plain", Program("plain", [sys.executable, "-m", "examples.plain_bot"], stop_seconds=5))
         alice = (await telegram.create_user("Alice", username="alice")).id

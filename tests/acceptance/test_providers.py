@@ -1,39 +1,35 @@
-"""Payments by providers with the real processes and local stand-ins: forged, again, out of order, late, while
-everything is away, and by a worker that is killed in each gap. Each payment is credited once.
+"""Payments by providers with the real processes and local stand-ins: forged, again, out of order, late, and by a worker
+that is killed in each gap. Each payment is credited once. Tests that need a stack of their own are in
+test_providers_apart.py.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest_asyncio
 
 from ballast.inbox.limits import PUBLISH_GRACE_MS
 from devstack import providers as local
-from devstack.postgres import EmbeddedPostgres
+from devstack.ports import free_port
 from devstack.providers import LocalProviders, Told, send
-from devstack.proxy import frozen_server
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.acceptance.conftest import MakeStack
+from tests.acceptance.shared_stack import stack_of_file
 from tests.harness.people import (
     all_settled,
     answers,
     assert_audit_passes,
     balances,
-    call,
     queue_task,
     register,
     say,
@@ -45,30 +41,36 @@ PATIENCE_SECONDS = 60.0
 HOLD_SECONDS_MAX = 60.0
 
 
-@pytest_asyncio.fixture
-async def stand_in() -> AsyncIterator[LocalProviders]:
-    async with LocalProviders() as providers:
-        yield providers
+NUMBERS = count(1)
+"""Of what the providers made in all tests: they make nothing of the same number again."""
 
 
-def options(stand_in: LocalProviders) -> dict[str, str]:
+def options(url: str) -> dict[str, str]:
     return {
         "STARS_SUPPORT": "Write to @support_of_ours",
         "STARS_TERMS": "https://example.org/terms",
         "CRYPTO_PAY_TOKEN": local.CRYPTO_PAY_TOKEN,
-        "CRYPTO_PAY_URL": stand_in.url,
+        "CRYPTO_PAY_URL": url,
         "STRIPE_KEY": local.STRIPE_KEY,
         "STRIPE_WEBHOOK_SECRET": local.STRIPE_SECRET,
-        "STRIPE_URL": stand_in.url,
+        "STRIPE_URL": url,
         "STRIPE_RATE": "2",
     }
 
 
-def at_work(make_stack: MakeStack, stand_in: LocalProviders, **more: str) -> Stack:
-    stack = make_stack(**options(stand_in), **more)
-    stack.start("frontend", "main", "light")
-    stack.wait_ready(processes=3)
-    return stack
+def options_of_file() -> dict[str, str]:
+    url = f"http://127.0.0.1:{free_port()}"
+    return {**options(url), "WITHDRAWALS_BY": "crypto_pay", "WITHDRAWALS_AUTO": "50"}
+
+
+telegram_server, telegram, shared_stack, stack = stack_of_file(options_of_file)
+
+
+@pytest_asyncio.fixture
+async def stand_in(stack: Stack) -> AsyncIterator[LocalProviders]:
+    port = urlsplit(stack.env["STRIPE_URL"]).port or 0
+    async with LocalProviders(port=port, numbers=NUMBERS) as providers:
+        yield providers
 
 
 def frontend(stack: Stack) -> str:
@@ -86,6 +88,20 @@ async def session_of(telegram: TelegramControl, stand_in: LocalProviders, user: 
     return session
 
 
+async def sweep(stack: Stack) -> None:
+    """Ask both providers what they know, until each has been asked."""
+    began = time.time()
+    broken_off = stack.log("light").count("provider_sweep_broken_off")
+    noted = "SELECT count(*) FROM provider_sweeps WHERE swept_to >= to_timestamp(%s)"
+
+    def swept() -> bool:
+        not_answered = stack.log("light").count("provider_sweep_broken_off") - broken_off
+        return bool(stack.query(noted, began)[0][0] + not_answered == 2)
+
+    await asyncio.to_thread(queue_task, stack, "workers.payments.sweep", {}, queue="health")
+    await asyncio.to_thread(stack.wait_until, swept, "both providers have been asked")
+
+
 async def until(stack: Stack, told: Told, **how: object) -> None:
     """As a provider does: again and again, until it is taken."""
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -93,16 +109,27 @@ async def until(stack: Stack, told: Told, **how: object) -> None:
             await asyncio.sleep(0.2)
 
 
-def known(stack: Stack) -> list[tuple[object, ...]]:
+def known(stack: Stack, *people: int) -> list[tuple[object, ...]]:
+    """Their payments."""
     return stack.query(
-        "SELECT provider, paid, amount, refunded, fee FROM provider_payments ORDER BY provider, id"
+        "SELECT provider, paid, amount, refunded, fee FROM provider_payments p JOIN users u ON u.id = p.user_id "
+        "WHERE u.telegram_id = ANY(%s) ORDER BY provider, p.id",
+        list(people),
     )
 
 
+def fees(stack: Stack) -> int:
+    """What the account of the providers' fees has had."""
+    ((moved,),) = stack.query(
+        "SELECT coalesce(sum(e.amount), 0)::bigint FROM entries e JOIN system_accounts s "
+        "ON s.account_id = e.account_id WHERE s.name = 'provider_fees'"
+    )
+    return int(moved)
+
+
 async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webhooks_do(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, stand_in)
     ann, ben = await register(telegram, "Ann", "Ben")
     await say(telegram, ADMIN_ID, "/start")
     await say(telegram, ann, "/deposit")
@@ -132,8 +159,8 @@ async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webh
     assert "We received your payment of 10.00" in receipt.text
     await telegram.wait_for_message(ben, lambda message: "of your payment was refunded" in message.text)
     await all_settled(stack, telegram)
-    assert balances(stack) == {ADMIN_ID: 0, ann: 1000, ben: 1200}
-    assert known(stack) == [
+    assert (balances(stack)[ann], balances(stack)[ben]) == (1000, 1200)
+    assert known(stack, ann, ben) == [
         ("crypto_pay", 10_000_000, 1000, 0, 150_000),
         ("stripe", 1000, 2000, 400, None),
     ]
@@ -161,14 +188,13 @@ async def test_a_payment_by_either_provider_is_credited_once_whatever_their_webh
     await until(stack, rest)
     await telegram.wait_for_message(ADMIN_ID, lambda message: "had spent it, and owes" in message.text)
     await all_settled(stack, telegram)
-    assert balances(stack) == {ADMIN_ID: 0, ann: 1000, ben: -1200}
+    assert (balances(stack)[ann], balances(stack)[ben]) == (1000, -1200)
     assert_audit_passes(stack)
 
 
 async def test_a_payment_that_its_bank_disputes_is_taken_back_pays_no_withdrawal_and_is_given_back_once_it_is_won(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, stand_in, WITHDRAWALS_BY="crypto_pay", WITHDRAWALS_AUTO="50")
     await say(telegram, ADMIN_ID, "/start")
     (ann,) = await register(telegram, "Ann")
     session = await session_of(telegram, stand_in, ann, "20")
@@ -187,10 +213,7 @@ async def test_a_payment_that_its_bank_disputes_is_taken_back_pays_no_withdrawal
 
     # Its end was never told, and is found by the sweep.
     stand_in.dispute_charge(f"pi_{session}", 1000, "won")
-    swept = await asyncio.to_thread(
-        stack.command, "celery", "-A", "workers", "call", "workers.payments.sweep", "--queue", "health"
-    )
-    assert swept.returncode == 0, swept.stderr
+    await sweep(stack)
     await telegram.wait_for_message(
         ann,
         lambda message: "The dispute about a payment of yours is over" in message.text,
@@ -204,110 +227,34 @@ async def test_a_payment_that_its_bank_disputes_is_taken_back_pays_no_withdrawal
 
 
 async def test_a_payment_whose_webhook_never_came_is_found(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, stand_in)
+    before = fees(stack)
     (ann,) = await register(telegram, "Ann")
     session = await session_of(telegram, stand_in, ann, "20")
     late = stand_in.pay_session(session)
-    call(stack, "workers.payments.sweep", {})
+    await sweep(stack)
     await telegram.wait_for_message(ann, lambda message: "20.00 CREDIT was added" in message.text)
     # The webhook after all; and a refund that no webhook tells.
     await until(stack, late)
     stand_in.refund_charge(f"pi_{session}", 1000)
     stand_in.answers = False
-    call(stack, "workers.payments.sweep", {})
+    await sweep(stack)
     stand_in.answers = True
-    call(stack, "workers.payments.sweep", {})
+    await sweep(stack)
     await telegram.wait_for_message(ann, lambda message: "was refunded" in message.text)
-    call(stack, "workers.payments.sweep", {})
+    await sweep(stack)
     await all_settled(stack, telegram)
-    assert balances(stack) == {ann: 0}
-    assert known(stack) == [("stripe", 1000, 2000, 1000, local.STRIPE_FEE)]
+    assert balances(stack)[ann] == 0
+    assert known(stack, ann) == [("stripe", 1000, 2000, 1000, local.STRIPE_FEE)]
     assert len([text for text in await answers(telegram, ann) if "Receipt number" in text]) == 2
-    (fees,) = stack.query(
-        "SELECT sum(e.amount)::bigint FROM entries e JOIN system_accounts s ON s.account_id = e.account_id "
-        "WHERE s.name = 'provider_fees'"
-    )
-    assert fees == (-2 * local.STRIPE_FEE,)
-    assert_audit_passes(stack)
-
-
-async def test_what_a_provider_lists_is_compared_and_what_cannot_be_booked_is_an_alarm_until_it_is_accepted(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
-) -> None:
-    stack = at_work(make_stack, stand_in)
-    await say(telegram, ADMIN_ID, "/start")
-    (ann,) = await register(telegram, "Ann")
-
-    def ballast(*arguments: str) -> tuple[int, str]:
-        done = stack.command("ballast", "reconcile", "--provider", "stripe", *arguments)
-        return done.returncode, done.stdout + done.stderr
-
-    lost = await session_of(telegram, stand_in, ann, "20")
-    stand_in.pay_session(lost)  # and its webhook is lost
-    odd = await session_of(telegram, stand_in, ann, "5")
-    stand_in.sessions[odd]["amount_total"] = 1
-    stand_in.pay_session(odd)
-    status, said = await asyncio.to_thread(ballast)
-    assert status == 1, said
-    assert f"theirs_alone  pi_{lost}" in said
-    assert f"not_as_asked  pi_{odd}" in said
-    await telegram.wait_for_message(
-        ann, lambda message: "We received your payment" in message.text, timeout_seconds=PATIENCE_SECONDS
-    )
-    await telegram.wait_for_message(
-        ADMIN_ID,
-        lambda message: "stripe tells of payments and the ledger do not agree" in message.text,
-        timeout_seconds=PATIENCE_SECONDS,
-    )
-    await all_settled(stack, telegram)
-    status, said = await asyncio.to_thread(ballast, "--show", "--csv")
-    assert [line.split(",")[1] for line in said.splitlines()] == ["difference", "not_as_asked"], said
-    assert status == 1
-    await asyncio.to_thread(
-        stack.wait_until,
-        lambda: [each["open"] for each in stack.get("/status.json")[1]["providers"]] == [1],
-        "the page shows it",
-    )
-    async with (
-        aiohttp.ClientSession() as http,
-        http.get(f"{frontend(stack)}/provider-differences.csv") as answer,
-    ):
-        assert f"pi_{odd}" in await answer.text()
-    assert (await asyncio.to_thread(ballast, "--accept", "pi_nobody"))[0] != 0
-    status, said = await asyncio.to_thread(ballast, "--accept", f"pi_{odd}")
-    assert (status, "1 accepted" in said) == (0, True), said
-    await telegram.wait_for_message(
-        ADMIN_ID, lambda message: "agree again after" in message.text, timeout_seconds=PATIENCE_SECONDS
-    )
-    swept = await asyncio.to_thread(
-        stack.command,
-        *("celery", "-A", "workers", "call", "workers.payments.sweep", "--queue", "health"),
-        *("--kwargs", '{"reconcile": true}'),
-    )
-    assert swept.returncode == 0, swept.stderr
-    await asyncio.to_thread(
-        stack.wait_until,
-        lambda: (
-            stack.query(
-                "SELECT count(*) FROM provider_reconciliations WHERE finished_at IS NOT NULL AND provider = 'stripe'"
-            )
-            == [(2,)]
-        ),
-        "the sweep compared it",
-    )
-    status, said = await asyncio.to_thread(ballast)
-    assert status == 0
-    assert "accepted by" in said
-    assert balances(stack)[ann] == 2000
+    assert fees(stack) - before == -2 * local.STRIPE_FEE
     assert_audit_passes(stack)
 
 
 async def test_a_provider_that_is_away_is_said_to_be(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, stand_in)
     (ann,) = await register(telegram, "Ann")
     stand_in.answers = False
     await say(telegram, ann, "/deposit stripe 5")
@@ -325,14 +272,12 @@ GAPS = {
 
 
 async def test_a_worker_that_is_killed_in_any_gap_credits_once(
-    make_stack: MakeStack,
-    redis_url: str,
+    stack: Stack,
     redis_server: EmbeddedRedis,
     telegram: TelegramControl,
     telegram_server: TelegramProcess,
     stand_in: LocalProviders,
 ) -> None:
-    stack = at_work(make_stack, stand_in)
     (ann,) = await register(telegram, "Ann", credit="1")
     sessions = {gap: await session_of(telegram, stand_in, ann, "20") for gap in GAPS}
     await all_settled(stack, telegram)
@@ -341,7 +286,9 @@ async def test_a_worker_that_is_killed_in_any_gap_credits_once(
         telegram_port, telegram_hold = closing.enter_context(
             holding_relay(urlsplit(telegram_server.url).port or 0)
         )
-        address = urlsplit(redis_url)._replace(netloc=f"{redis_server.login}@127.0.0.1:{redis_port}")
+        address = urlsplit(stack.env["REDIS_URL"])._replace(
+            netloc=f"{redis_server.login}@127.0.0.1:{redis_port}"
+        )
         main = stack.program("main")
         behind = replace(
             main,
@@ -365,55 +312,6 @@ async def test_a_worker_that_is_killed_in_any_gap_credits_once(
             hold.stop_at(Hold())
             stack.start("main")
             await all_settled(stack, telegram)
-    assert balances(stack) == {ann: 100 + len(GAPS) * 2000}
-    assert len(known(stack)) == len(GAPS)
-    assert_audit_passes(stack)
-
-
-async def test_payments_are_taken_while_postgresql_is_frozen_and_asked_for_again_while_redis_is_away(
-    make_stack: MakeStack,
-    telegram: TelegramControl,
-    stand_in: LocalProviders,
-    own_redis: EmbeddedRedis,
-    postgres_server: EmbeddedPostgres,
-) -> None:
-    stack = at_work(make_stack, stand_in, redis_url=own_redis.url)
-    (ann,) = await register(telegram, "Ann")
-    first, second = [await session_of(telegram, stand_in, ann, "20") for _ in range(2)]
-    await asyncio.to_thread(own_redis.stop)
-    told = stand_in.pay_session(first)
-    status, retry_after = await send(told, frontend(stack))
-    assert (status, int(retry_after) > 0) == (503, True)
-    await asyncio.to_thread(own_redis.start)
-    await until(stack, told)
-    await telegram.wait_for_message(ann, lambda message: "Receipt number" in message.text)
-    with frozen_server(postgres_server.pid or 0):
-        assert (await send(stand_in.pay_session(second), frontend(stack)))[0] == 200
-        assert not stack.is_idle()
-    await telegram.wait_for_message(ann, lambda message: "Your balance is 40.00 CREDIT" in message.text)
-    await all_settled(stack, telegram)
-    assert balances(stack) == {ann: 4000}
-    assert_audit_passes(stack)
-
-
-async def test_a_provider_of_an_app_is_offered_and_what_it_tells_is_booked(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
-) -> None:
-    stack = at_work(make_stack, stand_in, BALLAST_APPS="tests.acceptance.till:app", TILL_SECRET="till's own")
-    (ann,) = await register(telegram, "Ann")
-    await say(telegram, ann, "/deposit till 20")
-    link = await telegram.wait_for_message(ann, lambda message: "till.example" in message.text)
-    order = link.text.partition("order=")[2].partition("&")[0]
-    told = {"event": "e1", "payment": "p1", "cents": 500, "order": order, "at": 1_700_000_000}
-    body = json.dumps(told).encode()
-    signed = hmac.new(b"till's own", body, hashlib.sha256).hexdigest()
-    async with aiohttp.ClientSession() as http:
-        for signature, status in ((signed, 200), (signed, 200), ("0" * 64, 400)):
-            headers = {"X-Signature": signature}
-            async with http.post(f"{frontend(stack)}/pay/till", data=body, headers=headers) as answer:
-                assert answer.status == status
-    receipt = await telegram.wait_for_message(ann, lambda message: "Receipt number" in message.text)
-    assert "We received your payment of 5.00 EUR. 20.00 CREDIT was added" in receipt.text
-    await all_settled(stack, telegram)
-    assert balances(stack) == {ann: 2000}
+    assert balances(stack)[ann] == 100 + len(GAPS) * 2000
+    assert len(known(stack, ann)) == len(GAPS)
     assert_audit_passes(stack)

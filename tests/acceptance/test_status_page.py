@@ -18,13 +18,13 @@ from typing import Any
 import pytest
 
 import ballast
-from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from tests.acceptance.conftest import MakeStack
+from tests.harness import clusters
 from tests.harness.people import all_settled, register, say
 
 OPS_TOKEN = "sesame, open, sesame"
@@ -206,9 +206,9 @@ async def test_an_operator_sees_the_fleet_and_acts_and_it_is_in_the_books(
 @pytest.fixture
 def own_servers(servers_folder: Path) -> Iterator[tuple[EmbeddedPostgres, EmbeddedRedis]]:
     port = free_port()
-    postgres = EmbeddedPostgres(servers_folder / f"postgres-{port}", port, durable=False)
+    postgres = clusters.cluster(servers_folder / f"postgres-{port}", port, durable=False)
     postgres.start()
-    upgrade(postgres.url)
+    clusters.migrate(postgres)
     other = EmbeddedRedis(servers_folder / f"redis-{port}", free_port())
     other.start()
     yield postgres, other

@@ -1,5 +1,5 @@
-"""Withdrawals with the real processes and a local stand-in: asked for and approved in the chat, paid once whatever is
-delivered twice and whoever is killed, and stopped by a switch.
+"""Withdrawals with the real processes and a local stand-in: paid once whatever is delivered twice and whoever is
+killed, and stopped by a switch. Those that a person pays are in test_withdrawals_by_hand.py.
 """
 
 from __future__ import annotations
@@ -7,141 +7,53 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
+from itertools import count
+from urllib.parse import urlsplit
 
 import pytest_asyncio
 
 from devstack import providers as local
+from devstack.ports import free_port
 from devstack.providers import LocalProviders
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from devstack.telegram.control_objects import SeenMessage
-from tests.acceptance.conftest import MakeStack
-from tests.harness.people import all_settled, assert_audit_passes, balances, register, say
+from tests.acceptance.shared_stack import stack_of_file
+from tests.acceptance.test_withdrawals_by_hand import PATIENCE_SECONDS, confirmed, seen, with_money
+from tests.harness.people import all_settled, assert_audit_passes, balances, queue_task, say
 
-PATIENCE_SECONDS = 60.0
+NUMBERS = count(1)
+"""Of what the provider made in all tests: it makes nothing of the same number again."""
 
-
-@pytest_asyncio.fixture
-async def stand_in() -> AsyncIterator[LocalProviders]:
-    async with LocalProviders() as providers:
-        yield providers
+OF_ONE = "FROM users u WHERE u.id = w.user_id AND u.telegram_id = %s RETURNING w.id"
 
 
-def at_work(make_stack: MakeStack, **options: str) -> Stack:
-    stack = make_stack(**options)
-    stack.start("frontend", "main", "light")
-    stack.wait_ready(processes=3)
-    return stack
-
-
-def by_crypto_pay(stand_in: LocalProviders) -> dict[str, str]:
+def by_crypto_pay() -> dict[str, str]:
     return {
         "CRYPTO_PAY_TOKEN": local.CRYPTO_PAY_TOKEN,
-        "CRYPTO_PAY_URL": stand_in.url,
+        "CRYPTO_PAY_URL": f"http://127.0.0.1:{free_port()}",
         "WITHDRAWALS_BY": "crypto_pay",
         "WITHDRAWALS_AUTO": "10",
         "WITHDRAWALS_LIMIT": "20",
     }
 
 
-async def seen(telegram: TelegramControl, user: int, *words: str) -> SeenMessage:
-    return await telegram.wait_for_message(
-        user, lambda message: all(word in message.text for word in words), timeout_seconds=PATIENCE_SECONDS
-    )
+telegram_server, telegram, shared_stack, stack = stack_of_file(by_crypto_pay)
 
 
-async def with_money(telegram: TelegramControl) -> int:
-    """Somebody who has 50, and was told so."""
-    (ann,) = await register(telegram, "Ann", credit="50")
-    await seen(telegram, ann, "You were credited")
-    return ann
-
-
-async def confirmed(telegram: TelegramControl, user: int, text: str) -> SeenMessage:
-    card = await say(telegram, user, text)
-    await telegram.press_button(user, card, "Confirm")
-    return await seen(telegram, user, "is reserved")
+@pytest_asyncio.fixture
+async def stand_in(stack: Stack) -> AsyncIterator[LocalProviders]:
+    port = urlsplit(stack.env["CRYPTO_PAY_URL"]).port or 0
+    async with LocalProviders(port=port, numbers=NUMBERS) as providers:
+        yield providers
 
 
 async def sweep(stack: Stack) -> None:
-    swept = await asyncio.to_thread(
-        stack.command, "celery", "-A", "workers", "call", "workers.payouts.sweep", "--queue", "health"
-    )
-    assert swept.returncode == 0, swept.stderr
-
-
-async def test_asked_for_step_by_step_approved_and_paid_by_a_person(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    stack = at_work(make_stack, WITHDRAWALS_BY="manual")
-    await say(telegram, ADMIN_ID, "/start")
-    ann = await with_money(telegram)
-    assert "How much" in (await say(telegram, ann, "/withdraw")).text
-    assert "Where" in (await say(telegram, ann, "12,50")).text
-    card = await say(telegram, ann, "IBAN <DE 12>")
-    assert "12.50" in card.text and "IBAN <DE 12>" in card.text
-    assert balances(stack)[ann] == 5_000
-    await telegram.press_button(ann, card, "Confirm")
-    assert "approve it" in (await seen(telegram, ann, "is reserved")).text
-
-    asked = await seen(telegram, ADMIN_ID, "to be approved", "IBAN")
-    await telegram.press_button(ADMIN_ID, asked, "Approve")
-    waits = await seen(telegram, ADMIN_ID, "to be paid", "IBAN")
-    await telegram.press_button(ADMIN_ID, waits, "It is paid")
-    await seen(telegram, ADMIN_ID, "reference of the payment")
-    await telegram.send_text(ADMIN_ID, "tx-77")
-    told = await seen(telegram, ann, "is paid", "tx-77")
-    assert "12.50" in told.text
-    await all_settled(stack, telegram)
-    assert balances(stack)[ann] == 3_750
-    assert_audit_passes(stack)
-
-
-async def test_declined_the_person_reads_why_and_has_the_money_back(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    stack = at_work(make_stack, WITHDRAWALS_BY="manual")
-    await say(telegram, ADMIN_ID, "/start")
-    ann = await with_money(telegram)
-    await confirmed(telegram, ann, "/withdraw 20 somewhere")
-    assert "30.00" in (await say(telegram, ann, "/balance")).text
-    asked = await seen(telegram, ADMIN_ID, "to be approved")
-    await telegram.press_button(ADMIN_ID, asked, "Decline")
-    await seen(telegram, ADMIN_ID, "The person reads this")
-    await telegram.send_text(ADMIN_ID, "no such account")
-    assert "yours again" in (await seen(telegram, ann, "no such account")).text
-    await all_settled(stack, telegram)
-    assert balances(stack)[ann] == 5_000
-    assert_audit_passes(stack)
-
-
-async def test_whoever_asked_sees_their_own_and_takes_one_back_before_anybody_approves_it(
-    make_stack: MakeStack, telegram: TelegramControl
-) -> None:
-    stack = at_work(make_stack, WITHDRAWALS_BY="manual")
-    await say(telegram, ADMIN_ID, "/start")
-    ann = await with_money(telegram)
-    (ben,) = await register(telegram, "Ben")
-    assert "no withdrawals" in (await say(telegram, ben, "/withdrawals")).text
-    await confirmed(telegram, ann, "/withdraw 20 somewhere")
-    asked = await seen(telegram, ADMIN_ID, "to be approved")
-    own = await say(telegram, ann, "/withdrawals")
-    assert "to be approved" in own.text and "somewhere" in own.text
-    # Not by somebody else, whatever they send.
-    await telegram.press(ben, own.message_id, str(own.buttons[0][1]), force=True)
-    await telegram.press_button(ann, own, "Take it back")
-    await seen(telegram, ann, "yours again", "taken back")
-    await telegram.press_button(ADMIN_ID, asked, "Approve")
-    await seen(telegram, ADMIN_ID, "already ended")
-    await all_settled(stack, telegram)
-    assert balances(stack)[ann] == 5_000
-    assert_audit_passes(stack)
+    await asyncio.to_thread(queue_task, stack, "workers.payouts.sweep", {}, queue="health")
 
 
 async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer_is_lost(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, **by_crypto_pay(stand_in))
     ann = await with_money(telegram)
     stand_in.loses, stand_in.late_seconds = 1, 1.0
     assert "at once" in (await say(telegram, ann, "/withdraw 20.01")).text
@@ -155,8 +67,8 @@ async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not stand_in.transfers:
             await asyncio.sleep(0.02)
-    past = "UPDATE withdrawals SET attempt_at = now() - interval '1 hour', due_at = now() RETURNING 1"
-    await asyncio.to_thread(stack.query, past)
+    past = "UPDATE withdrawals w SET attempt_at = now() - interval '1 hour', due_at = now() " + OF_ONE
+    await asyncio.to_thread(stack.query, past, ann)
     stand_in.late_seconds = 0.0
     await sweep(stack)
     await seen(telegram, ann, "is paid", "Reference:")
@@ -167,9 +79,8 @@ async def test_paid_by_the_provider_once_while_workers_are_killed_and_the_answer
 
 
 async def test_stopped_nobody_is_paid_and_people_are_told_until_payouts_go_on(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, **by_crypto_pay(stand_in))
     await say(telegram, ADMIN_ID, "/start")
     ann = await with_money(telegram)
     overview = await say(telegram, ADMIN_ID, "/withdrawals")
@@ -194,9 +105,8 @@ async def test_stopped_nobody_is_paid_and_people_are_told_until_payouts_go_on(
 
 
 async def test_pressed_twice_and_delivered_five_times_by_workers_that_are_frozen_and_killed_it_is_paid_once(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, **by_crypto_pay(stand_in))
     await say(telegram, ADMIN_ID, "/start")
     ann = await with_money(telegram)
     card = await say(telegram, ann, "/withdraw 15")
@@ -220,9 +130,8 @@ async def test_pressed_twice_and_delivered_five_times_by_workers_that_are_frozen
 
 
 async def test_one_whose_provider_does_not_say_is_an_alarm_on_the_page_and_in_the_shell_until_somebody_looked(
-    make_stack: MakeStack, telegram: TelegramControl, stand_in: LocalProviders
+    stack: Stack, telegram: TelegramControl, stand_in: LocalProviders
 ) -> None:
-    stack = at_work(make_stack, **by_crypto_pay(stand_in))
     await say(telegram, ADMIN_ID, "/start")
     ann = await with_money(telegram)
     stand_in.garbage = b"<html>maintenance</html>"
@@ -230,8 +139,9 @@ async def test_one_whose_provider_does_not_say_is_an_alarm_on_the_page_and_in_th
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not stand_in.transfers:
             await asyncio.sleep(0.02)
-    past = "UPDATE withdrawals SET asked_at = now() - interval '1 h', attempt_at = now() - interval '1 h' RETURNING id"
-    ((number,),) = await asyncio.to_thread(stack.query, past)
+    before = "now() - interval '1 hour'"
+    past = f"UPDATE withdrawals w SET asked_at = {before}, attempt_at = {before} {OF_ONE}"
+    ((number,),) = await asyncio.to_thread(stack.query, past, ann)
     await sweep(stack)
     alarm = await seen(telegram, ADMIN_ID, f"Withdrawal {number} is stuck", "crypto_pay has not said")
     key = next(iter(stand_in.transfers))

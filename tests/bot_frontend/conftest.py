@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
 
 from ballast.texts.catalogues import use_folder
 from dbcore.guard.engine import GuardedEngine
 from dbcore.settings import Settings
 from devstack.ports import free_port
+from tests.harness.browser import chromium
 from tests.harness.queueing import Queueing, queueing_at
 from tests.texts import pseudo
 
@@ -51,3 +54,10 @@ def pseudo_language(tmp_path: Path) -> Iterator[None]:
     use_folder(tmp_path)
     yield
     use_folder(None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """For tests whose loop is their module's. It is started once, for a start takes longer than most of them."""
+    async with chromium() as browser:
+        yield browser

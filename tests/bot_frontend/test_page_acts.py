@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import get_args
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Browser, Page, expect
 
 from ballast.builtin.status import OperatorAction
 from ballast.people import orders
@@ -22,11 +22,11 @@ from devstack.stack import TOKEN
 from tests.bot_frontend.test_page import OPS_TOKEN
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
-from tests.harness.browser import chromium, needs_chromium, watched_page
+from tests.harness.browser import needs_chromium, watched_page
 from tests.harness.queueing import Queueing
 from tests.texts import pseudo
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 
 CAROL, BOB = 2002, 3003
 DATA = frozenset({"Carol", "carol", "Bob", "bob", "CREDIT", "CSV", "balances", "lost"})
@@ -60,11 +60,12 @@ def settings(make_settings: MakeSettings, redis_url: str, database_url: str) -> 
 
 
 @asynccontextmanager
-async def signed_in(settings: Settings, queueing: Queueing, locale: str) -> AsyncIterator[tuple[Page, str]]:
+async def signed_in(
+    browser: Browser, settings: Settings, queueing: Queueing, locale: str
+) -> AsyncIterator[tuple[Page, str]]:
     """The status page of a browser in this language, and where it is."""
     async with (
         serving(settings, queueing) as url,
-        chromium() as browser,
         watched_page(browser, url, locale=locale, forgiven=("401", "404", "409", "422")) as page,
     ):
         await page.goto(url)
@@ -80,9 +81,9 @@ async def assert_translated(page: Page, selector: str) -> None:
 
 
 async def test_every_question_about_the_fleet_is_asked_in_the_operators_language(
-    settings: Settings, queueing: Queueing, pseudo_language: None
+    browser: Browser, settings: Settings, queueing: Queueing, pseudo_language: None
 ) -> None:
-    async with signed_in(settings, queueing, "en-XA") as (page, _):
+    async with signed_in(browser, settings, queueing, "en-XA") as (page, _):
         for action in get_args(OperatorAction.model_fields["action"].annotation):
             await page.evaluate(ASK, [action, "7F3", "balances"])
             await assert_translated(page, "#confirm")
@@ -90,14 +91,16 @@ async def test_every_question_about_the_fleet_is_asked_in_the_operators_language
             await expect(page.locator("#confirm")).to_be_hidden()
 
 
-async def test_each_role_has_a_name(settings: Settings, queueing: Queueing, pseudo_language: None) -> None:
-    async with signed_in(settings, queueing, "en-XA") as (page, _):
+async def test_each_role_has_a_name(
+    browser: Browser, settings: Settings, queueing: Queueing, pseudo_language: None
+) -> None:
+    async with signed_in(browser, settings, queueing, "en-XA") as (page, _):
         for said in await page.evaluate(ROLES, [*Role]):
             assert not {*pseudo.plain_words(said)} - DATA, said
 
 
 async def test_every_act_on_somebody_says_what_it_will_do_in_the_operators_language(
-    settings: Settings, queueing: Queueing, engine: GuardedEngine, pseudo_language: None
+    browser: Browser, settings: Settings, queueing: Queueing, engine: GuardedEngine, pseudo_language: None
 ) -> None:
     users.get_or_create(engine, profile=Profile(CAROL, "carol", "Carol"))
     users.get_or_create(engine, profile=Profile(BOB, "bob", "Bob"))
@@ -106,7 +109,7 @@ async def test_every_act_on_somebody_says_what_it_will_do_in_the_operators_langu
     ledger.transfer(
         engine, key="gift", sender_telegram_id=CAROL, recipient_telegram_id=BOB, amount=100, memo="lost"
     )
-    async with signed_in(settings, queueing, "en-XA") as (page, url):
+    async with signed_in(browser, settings, queueing, "en-XA") as (page, url):
         await page.goto(f"{url}/#user={CAROL}")
         await expect(page.locator("#movements li")).to_have_count(2)
         await assert_translated(page, "#people")
@@ -136,9 +139,9 @@ async def test_every_act_on_somebody_says_what_it_will_do_in_the_operators_langu
 
 
 async def test_searches_and_filters_answer_in_the_operators_language(
-    settings: Settings, queueing: Queueing, pseudo_language: None
+    browser: Browser, settings: Settings, queueing: Queueing, pseudo_language: None
 ) -> None:
-    async with signed_in(settings, queueing, "en-XA") as (page, url):
+    async with signed_in(browser, settings, queueing, "en-XA") as (page, url):
         await page.locator("#people-query").fill("Carol")
         await page.keyboard.press("Enter")
         await expect(page.locator("#people-words")).to_contain_text("Carol")
@@ -166,9 +169,9 @@ async def test_searches_and_filters_answer_in_the_operators_language(
     ],
 )
 async def test_amounts_are_written_as_the_language_writes_them_and_typed_as_before(
-    settings: Settings, queueing: Queueing, locale: str, written: list[str]
+    browser: Browser, settings: Settings, queueing: Queueing, locale: str, written: list[str]
 ) -> None:
-    async with signed_in(settings, queueing, locale) as (page, _):
+    async with signed_in(browser, settings, queueing, locale) as (page, _):
         found = await page.evaluate(AMOUNTS)
     assert found[:3] == written[:3]
     assert found[3].startswith(written[3]) if len(written) > 3 else "OLD" in found[3]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,20 +10,14 @@ from playwright.async_api import Browser, Page
 
 from ballast.texts import LANGUAGES, is_right_to_left, ngettext, speaking
 from bot_frontend.web.page_scripts import STATIC, ScriptText, catalogue_script
-from tests.harness.browser import chromium, needs_chromium
+from tests.harness.browser import needs_chromium
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 
 JOBS = ScriptText("{count} job", "{count} jobs")
 AMOUNT = ScriptText("Your balance is {amount}.")
 ALARM = ScriptText("Alarm: {text}")
 COUNTS = [*range(31), 100, 101, 102, 103, 111, 121, 199, 200, 201, 211, 1_000, 1_001, 1_002, 1_011, 1_111]
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
-        yield browser
 
 
 async def page_in(browser: Browser, language: str, *texts: ScriptText) -> Page:

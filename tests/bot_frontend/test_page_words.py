@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any, get_args
 
 import pytest
-from playwright.async_api import Page
+import pytest_asyncio
+from playwright.async_api import Browser, Page
 
 from ballast.queueing.worker_drains import WorkerState
 from bot_frontend.web.api.waiting_jobs import WaitingJob
@@ -20,10 +21,10 @@ from dbcore.settings import Settings
 from devstack.stack import TOKEN
 from tests.bot_frontend.test_web import serving
 from tests.conftest import MakeSettings
-from tests.harness.browser import chromium, needs_chromium
+from tests.harness.browser import needs_chromium
 from tests.harness.queueing import Queueing
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.asyncio(loop_scope="module")]
 
 # A catalogue that has every text, and says it in brackets.
 BRACKETS = """
@@ -46,11 +47,10 @@ def settings(make_settings: MakeSettings, redis_url: str) -> Settings:
     return make_settings(redis_url=redis_url, telegram_bot_token=TOKEN)
 
 
-@pytest.fixture
-async def page(settings: Settings, queueing: Queueing) -> AsyncIterator[Page]:
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(browser: Browser, settings: Settings, queueing: Queueing) -> AsyncIterator[Page]:
     """In English, and without scripts that say anything."""
-    async with serving(settings, queueing) as url, chromium() as browser:
-        page = await browser.new_page()
+    async with serving(settings, queueing) as url, await browser.new_page() as page:
         await page.goto(f"{url}/static/sign-in.html")
         yield page
 

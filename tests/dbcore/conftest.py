@@ -15,10 +15,10 @@ import pytest
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import ledger, users
 from dbcore.ledger.audit import audit
-from dbcore.migrate import upgrade
 from dbcore.settings import Settings
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
+from tests.harness import clusters
 from tests.harness.logins import as_admin
 
 Sql = Callable[..., list[tuple[Any, ...]]]
@@ -104,9 +104,9 @@ def audited(database_url: str) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def victim_server(servers_folder: Path) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(servers_folder / "victim", free_port(), durable=False)
+    server = clusters.cluster(servers_folder / "victim", free_port(), durable=False)
     server.start()
-    upgrade(server.url)
+    clusters.migrate(server)
     yield server
     server.stop()
 

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import psutil
 
-from dbcore.migrate import upgrade
 from devstack import programs
 from devstack.parent_death import tied_to_parent
 from devstack.postgres import DATABASE
 from devstack.programs import Program
 from devstack.proxy import FaultProxy, Wire
+from tests.harness import clusters
 from tests.harness.clocks.sitecustomize import SECONDS as CLOCK_SECONDS
 from tests.harness.servers import Servers
 
@@ -149,7 +149,7 @@ class Cluster:
         telegram = servers.telegram.command()
         self._keep("telegram", Program("telegram", telegram.argv, stop_seconds=10, env=telegram.env))
         self.wait_until(servers.accept, "the servers accept connections")
-        upgrade(servers.postgres.url)
+        clusters.migrate(servers.postgres)
         for name in self._parts:
             self._keep(name, self._program(name))
         count = 2 * len({"main", "second"} & set(self._parts)) + ("light" in self._parts)

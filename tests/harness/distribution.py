@@ -57,7 +57,8 @@ def scope_of(nodeid: str) -> str:
 @cache
 def _shares(file: str) -> bool:
     """Whether something lives as long as the file's tests."""
-    return 'scope="module"' in (ROOT / file).read_text()
+    text = (ROOT / file).read_text()
+    return 'scope="module"' in text or "stack_of_file(" in text
 
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:

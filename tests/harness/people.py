@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from celery import Celery
@@ -164,19 +166,22 @@ def call(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
     return done.stdout.split()[-1]
 
 
-def queue_task(stack: Stack, task: str, arguments: dict[str, Any]) -> str:
-    """As any program with Celery does it, without a process of its own; returns the task's id."""
-    queue = queue_of(task.removeprefix("workers."))
+def queue_task(stack: Stack, task: str, arguments: dict[str, Any], *, queue: str | None = None) -> str:
+    """As any program with Celery does it, without a process of its own; returns the task's id.
+
+    queue -- that of the kind of job unless given: what keeps the bot up is done from `health`.
+    """
+    queue = queue or queue_of(task.removeprefix("workers."))
     with Celery(broker=stack.env["REDIS_URL"], set_as_current=False) as operator:
         return str(operator.send_task(task, kwargs=arguments, queue=queue).id)
 
 
-async def pause(stack: Stack) -> None:
+async def pause(stack: Stack, force_open: Callable[[], object] | None = None) -> None:
     """Force the breaker open. Frontend and worker both know of it then: one that does not would do what the other says
     is saved.
     """
     before = stack.log("main").count("queues_paused")
-    await asyncio.to_thread(override.set_override, stack.redis, "open", "test")
+    await asyncio.to_thread(force_open or partial(override.set_override, stack.redis, "open", "test"))
     await asyncio.to_thread(
         stack.wait_until,
         lambda: stack.get("/health")[1]["database"]["state"] == "unavailable",

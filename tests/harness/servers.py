@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from dbcore.migrate import upgrade
 from devstack.ports import free_port
 from devstack.postgres import EmbeddedPostgres
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.process import TelegramProcess
+from tests.harness import clusters
 from tests.harness.bots_database import run_as_admin
 
 AUTHORITY = str(Path(__file__).parents[1] / "ballast/telegram/authority.pem")
@@ -32,7 +32,7 @@ class Servers:
     ) -> None:
         folder.chmod(0o711)  # PostgreSQL runs as another user where we are root
         self.folder = folder
-        self.postgres = EmbeddedPostgres(folder / "postgres", free_port(), durable=durable)
+        self.postgres = clusters.cluster(folder / "postgres", free_port(), durable=durable)
         self.redis = EmbeddedRedis(folder / "redis", free_port())
         self.telegram = TelegramProcess(folder / "telegram", free_port(), TOKEN, admin_ids=admin_ids)
         self._admin_ids = admin_ids
@@ -75,7 +75,7 @@ def running_servers(
         for server in (servers.postgres, servers.redis, *with_telegram):
             server.start()
             closing.callback(server.stop)
-        upgrade(servers.postgres.url)
+        clusters.migrate(servers.postgres)
         yield servers
 
 
@@ -85,13 +85,14 @@ def running_postgres(
 ) -> Iterator[EmbeddedPostgres]:
     """durable -- with fsync: killed, it has lost nothing. options -- PostgreSQL's own."""
     port = free_port()
-    server = EmbeddedPostgres(folder / f"postgres-{port}", port, durable=durable)
+    make = clusters.cluster if migrated else EmbeddedPostgres
+    server = make(folder / f"postgres-{port}", port, durable=durable)
     server.start()
     if options:
         set_options(server, options)
     try:
         if migrated:
-            upgrade(server.url)
+            clusters.migrate(server)
         yield server
     finally:
         server.stop()

@@ -56,7 +56,7 @@ class Installed:
 
 def build(parent: Path) -> Path:
     """The wheel of this checkout, made once in `parent`."""
-    with _made_once(parent / "wheel") as folder:
+    with made_once(parent / "wheel") as folder:
         if folder is not None:
             _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT))
     (wheel,) = (parent / "wheel").glob("ballast-*.whl")
@@ -65,7 +65,7 @@ def build(parent: Path) -> Path:
 
 def install(wheel: Path, parent: Path) -> Installed:
     """In an environment that has nothing else of its own, made once in `parent`."""
-    with _made_once(parent / "environment") as folder:
+    with made_once(parent / "environment") as folder:
         if folder is not None:
             venv.create(folder)
             python = folder / "bin/python"
@@ -77,7 +77,7 @@ def install(wheel: Path, parent: Path) -> Installed:
 
 
 @contextmanager
-def _made_once(folder: Path) -> Iterator[Path | None]:
+def made_once(folder: Path) -> Iterator[Path | None]:
     """The folder if it is still to be made; None once it is, by whichever process."""
     done = folder.with_name(f"{folder.name} is made")
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:

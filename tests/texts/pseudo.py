@@ -5,11 +5,13 @@ said in it and stays plain was never in a catalogue.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
 
 from devstack import texts
+from tests.texts.extraction import extracted
 
 LANGUAGE = "en_XA"
 
@@ -38,11 +40,16 @@ def plain_words(said: str) -> list[str]:
 
 def write(folder: Path) -> None:
     """The catalogue, into a folder for TEXTS_FOLDER."""
+    (folder / f"{LANGUAGE}.po").write_text(_catalogue())
+
+
+@cache
+def _catalogue() -> str:
     catalog = Catalog()
-    for message in (each for found in texts.extracted().values() for each in found):
+    for message in (each for found in extracted().values() for each in found):
         if not message.id:
             continue
         ids = (message.id,) if isinstance(message.id, str) else message.id
         strings = tuple(accented(each) for each in ids)
         catalog.add(message.id, strings if len(strings) > 1 else strings[0], context=message.context)
-    (folder / f"{LANGUAGE}.po").write_text(texts.written(catalog, LANGUAGE))
+    return texts.written(catalog, LANGUAGE)

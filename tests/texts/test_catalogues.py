@@ -6,11 +6,10 @@ import ast
 import re
 import tracemalloc
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
-from babel.messages.catalog import Catalog, Message
+from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
 from ballast.chat.markup import plain_text
@@ -22,6 +21,7 @@ from dbcore.roles import Role
 from dbcore.sentences import Sentence, sentence
 from dbcore.text import FIRST_STRONG_ISOLATE, POP_DIRECTIONAL_ISOLATE
 from devstack import texts
+from tests.texts.extraction import extracted
 
 TRANSLATED = [language for language in LANGUAGES if language != "en"]
 
@@ -33,12 +33,6 @@ TOAST_MAX = 200
 def _no_folder_afterwards() -> Iterator[None]:
     yield
     use_folder(None)
-
-
-@cache
-def extracted() -> dict[texts.Domain, Catalog]:
-    """Of the code, which takes most of a second to read."""
-    return texts.extracted()
 
 
 def messages(language: str, *domains: texts.Domain) -> list[Message]:

@@ -7,6 +7,7 @@ import ast
 import pytest
 
 from devstack import texts
+from tests.texts.extraction import extracted
 
 _SAYING = {"gettext": 0, "ngettext": 0, "pgettext": 1, "gettext_noop": 0, "sentence": 0, "nsentence": 0}
 """Which argument is the text."""
@@ -14,7 +15,7 @@ _SAYING = {"gettext": 0, "ngettext": 0, "pgettext": 1, "gettext_noop": 0, "sente
 
 @pytest.mark.parametrize("package", ["ballast", "bot_frontend", "dbcore", "workers"])
 def test_each_text_that_the_code_says_is_in_a_catalogue(package: str) -> None:
-    known = {texts.text_id(each)[1] for found in texts.extracted().values() for each in found if each.id}
+    known = {texts.text_id(each)[1] for found in extracted().values() for each in found if each.id}
     missing = []
     for path in sorted((texts.ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

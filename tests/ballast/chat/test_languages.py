@@ -105,7 +105,7 @@ def test_people_that_were_looked_up_together_cost_no_look_each(client: redis.Red
 
 
 def test_without_redis_people_are_spoken_to_as_telegram_says() -> None:
-    away = redis.Redis(port=free_port(), socket_connect_timeout=0.2)
+    away = redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}/0", retry=None)
     languages = Languages(away)
     assert languages.of_writers({1: "de", 2: None}) == {1: "de", 2: "en"}
     assert languages.of(3) == "en"

@@ -255,7 +255,8 @@ def test_a_chat_that_was_answered_too_fast_gets_one_a_second(
 
 
 def test_without_redis_nobody_is_granted_anything() -> None:
-    with redis.Redis(port=free_port()) as nowhere, pytest.raises(redis.RedisError):
+    address = f"redis://127.0.0.1:{free_port()}/0"
+    with redis.Redis.from_url(address, retry=None) as nowhere, pytest.raises(redis.RedisError):
         RateLimiter(nowhere).bulk([1], paid=False)
 
 
