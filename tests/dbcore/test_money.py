@@ -325,12 +325,14 @@ def test_cents_are_no_amount_of_their_own_currency() -> None:
 
 
 def readings(text: str) -> set[Fraction]:
-    """Everything that somebody anywhere may mean by the number that a text begins with."""
+    """Everything that somebody anywhere may mean by the number that a text begins with. A space that does not break ends
+    no number: nobody types one, and the bot writes it between thousands.
+    """
     run = re.match(r"[0-9.,'\s]*[0-9]", text)
     if run is None:
         return set()
     found = set()
-    for piece in (run[0], re.split(r"\s", run[0], maxsplit=1)[0]):
+    for piece in (run[0], re.split(r"[^\S\u00a0\u202f]", run[0], maxsplit=1)[0]):
         written = re.sub(r"[\s']+", ",", piece.rstrip(".,' "))
         groups = re.split(r"[.,]", written)
         is_grouped = re.fullmatch(r"[1-9]\d{0,2}", groups[0]) and all(len(group) == 3 for group in groups[1:])
