@@ -20,7 +20,13 @@ from tests.acceptance.conftest import MakeStack
 from tests.acceptance.giver import MOST, WRONG
 from tests.harness.people import all_settled, answers, assert_audit_passes, balances, transfers
 from tests.harness.relay import Hold, holding_relay
-from tests.harness.worker_deaths import frozen, held_at_once, lock_account, waits_for_a_lock
+from tests.harness.worker_deaths import (
+    CLAIMED_BY_WRITE_SECONDS,
+    frozen,
+    held_at_once,
+    lock_account,
+    waits_for_a_lock,
+)
 
 BATCH = 12
 TAKEN_BEFORE = 2
@@ -75,6 +81,7 @@ async def test_a_batch_whose_worker_dies_in_any_gap_takes_effect_once_per_job(
                 if where == "database":
                     lock_account(stack, people[5], locking)
                 hold.stop_at(wanted)
+                await asyncio.sleep(CLAIMED_BY_WRITE_SECONDS)
                 stack.run("main", behind)
                 if where == "database":
                     await asyncio.to_thread(

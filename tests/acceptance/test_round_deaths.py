@@ -22,7 +22,13 @@ from tests.harness.people import (
     transfers,
 )
 from tests.harness.relay import Hold, holding_relay
-from tests.harness.worker_deaths import frozen, held_at_once, lock_account, waits_for_a_lock
+from tests.harness.worker_deaths import (
+    CLAIMED_BY_WRITE_SECONDS,
+    frozen,
+    held_at_once,
+    lock_account,
+    waits_for_a_lock,
+)
 
 ROUNDS = 1 + 2 + 4 + 8
 """Jobs that a worker takes in four rounds."""
@@ -90,6 +96,7 @@ async def test_kill_9_of_a_worker_in_each_gap_of_a_round_loses_and_doubles_nothi
                 if where == "database":
                     lock_account(stack, boris, locking)
                 hold.stop_at(wanted)
+                await asyncio.sleep(CLAIMED_BY_WRITE_SECONDS)
                 stack.run("main", behind)
                 if where == "database":
                     await asyncio.to_thread(

@@ -10,7 +10,11 @@ from contextlib import ExitStack, contextmanager
 import psutil
 import psycopg2
 
+from ballast.inbox.limits import TAKE_OVER_MS
 from devstack.stack import Stack
+
+CLAIMED_BY_WRITE_SECONDS = TAKE_OVER_MS / 1000
+"""After so long a message bears no claim any more that a worker would take over: it claims the job with others."""
 
 
 @contextmanager
