@@ -325,8 +325,8 @@ def test_cents_are_no_amount_of_their_own_currency() -> None:
 
 
 def readings(text: str) -> set[Fraction]:
-    """Everything that somebody anywhere may mean by the number that a text begins with. A space that does not break ends
-    no number: nobody types one, and the bot writes it between thousands.
+    """Everything that somebody anywhere may mean by the number that a text begins with. A space that does not break
+    ends no number: nobody types one, and the bot writes it between thousands.
     """
     run = re.match(r"[0-9.,'\s]*[0-9]", text)
     if run is None:
