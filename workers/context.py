@@ -50,9 +50,6 @@ log = structlog.get_logger(__name__)
 
 DRAIN_SECONDS_MAX = 5.0
 
-NICENESS_OF_BULK = 10
-"""Of processes that only send broadcasts: where cores are short, whoever asked for something comes first."""
-
 SWITCH_SECONDS = 0.001
 """For how long a thread computes while another one wants to. With Python's 5 ms the event loop's answers wait while the
 thread that does the jobs ends one and begins the next.
@@ -188,7 +185,7 @@ class WorkerContexts:
     def start(self, **_celery: Any) -> None:
         """Celery's `worker_process_init`: the child is forked, and may be waited for by nobody yet."""
         if self.mine(forked=True).queues == ["broadcasts"]:
-            give_way(NICENESS_OF_BULK)
+            give_way()
         spare_what_stays()
 
     def stop(self, **_celery: Any) -> None:

@@ -177,6 +177,10 @@ def tasks_wait_in(stack: Stack, name: str) -> Iterator[None]:
             child.resume()
 
 
+def niceness(stack: Stack, name: str) -> int:
+    return int(psutil.Process(stack.pid(name)).nice())
+
+
 async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
     make_stack: MakeStack, telegram: TelegramControl
 ) -> None:
@@ -188,6 +192,7 @@ async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
     alice = people[0]
     flower = Flower(port, "ops:pass")
     await asyncio.to_thread(stack.wait_until, lambda: flower.sees_workers(3), "Flower sees all workers")
+    assert niceness(stack, "flower") > niceness(stack, "main"), "answers come before Flower"
     turned_on = "Events of group {task} enabled by remote"
     await asyncio.to_thread(
         stack.wait_until,

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 from ballast.process.niceness import give_way
 
-give_way(7)
+give_way()
 group = Path("/proc/self/autogroup")
 print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none")
 """
@@ -44,9 +44,9 @@ def run(script: str) -> list[str]:
 
 @pytest.mark.parametrize("script", [SCRIPT, IN_A_CHILD])
 def test_a_worker_in_a_session_of_its_own_gives_way_with_the_session(script: str) -> None:
-    assert run(script) == ["7", "7" if AUTOGROUP.exists() else "none"]
+    assert run(script) == ["10", "10" if AUTOGROUP.exists() else "none"]
 
 
 def test_a_worker_in_somebody_s_session_leaves_it_as_it_is() -> None:
     """Such as one that was started in a terminal, with others beside it."""
-    assert run(IN_A_GRANDCHILD) == ["7", "0" if AUTOGROUP.exists() else "none"]
+    assert run(IN_A_GRANDCHILD) == ["10", "0" if AUTOGROUP.exists() else "none"]
