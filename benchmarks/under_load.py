@@ -117,7 +117,9 @@ def _megabytes(processes: Sequence[psutil.Process]) -> float:
 
 
 def _backlog(commands: int) -> dict[str, float]:
-    """What was asked for while the database was shut, done once it is open; beside the same in bursts before and after."""
+    """What was asked for while the database was shut, done once it is open; beside the same in bursts, before and
+    after.
+    """
     with _ballast(commands) as side:
         stack, count = side.stack, BACKLOG_EACH * commands
 
