@@ -17,21 +17,16 @@ give_way()
 group = Path("/proc/self/autogroup")
 print(os.nice(0), group.read_text().split()[-1] if group.exists() else "none")
 """
-IN_A_CHILD = f"""
+
+
+def in_a_child(script: str) -> str:
+    return f"""
 import os
 pid = os.fork()
 if pid:
     os.waitpid(pid, 0)
 else:
-    exec({SCRIPT!r})
-"""
-IN_A_GRANDCHILD = f"""
-import os
-pid = os.fork()
-if pid:
-    os.waitpid(pid, 0)
-else:
-    exec({IN_A_CHILD!r})
+    exec({script!r})
 """
 
 
@@ -42,11 +37,11 @@ def run(script: str) -> list[str]:
     ).stdout.split()
 
 
-@pytest.mark.parametrize("script", [SCRIPT, IN_A_CHILD])
+@pytest.mark.parametrize("script", [SCRIPT, in_a_child(SCRIPT)])
 def test_a_worker_in_a_session_of_its_own_gives_way_with_the_session(script: str) -> None:
     assert run(script) == ["10", "10" if AUTOGROUP.exists() else "none"]
 
 
 def test_a_worker_in_somebody_s_session_leaves_it_as_it_is() -> None:
     """Such as one that was started in a terminal, with others beside it."""
-    assert run(IN_A_GRANDCHILD) == ["10", "0" if AUTOGROUP.exists() else "none"]
+    assert run(in_a_child(in_a_child(SCRIPT))) == ["10", "0" if AUTOGROUP.exists() else "none"]
