@@ -15,7 +15,7 @@ from typing import Any
 from ballast.inbox import (
     Acceptance,
     Answered,
-    Claim,
+    CarriedClaim,
     Claims,
     Dispatch,
     Finish,
@@ -25,7 +25,7 @@ from ballast.inbox import (
     Offer,
     Receipt,
 )
-from ballast.queueing.envelope import Envelope, queue_of
+from ballast.queueing.envelope import queue_of
 from bot_frontend import __main__ as frontend
 from workers import context, remote_control
 from workers.celery import app
@@ -53,18 +53,8 @@ class NoInbox(Inbox):
         return {}
 
     def claim_many(self, owner: str, *, job_id: str = "", **_: Any) -> Claims:
-        claim = Claim(
-            Envelope.model_validate_json(job_id),
-            deliveries=1,
-            reply=None,
-            failure=None,
-            sent=0,
-            uncertain=0,
-            unavailable=0,
-            tries=0,
-            begun=False,
-            claimed_at_ms=0,
-            waited_ms=0,
+        claim = CarriedClaim(at_ms=0, waited_ms=0, has_turn=False, record=job_id).claim(
+            job_id, turn_until=0.0
         )
         return Claims((claim,), left=0)
 

@@ -6,9 +6,9 @@ what it likes: the next test finds all processes at work.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from itertools import count
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -16,6 +16,7 @@ import redis
 
 from ballast.queueing.queues import WORKERS
 from devstack.postgres import ROLE, EmbeddedPostgres
+from devstack.providers import LocalProviders
 from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
@@ -41,11 +42,16 @@ class Since(TelegramControl):
         return await super().messages(chat_id, after=max(after, self.began), **how)
 
 
-@pytest.fixture(scope="package")
-def telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-    folder = tmp_path_factory.mktemp("telegram")
-    with running_telegram(folder, admin_ids=(ADMIN_ID,)) as server:
-        yield server
+Scope = Literal["package", "module"]
+
+
+def _telegram_server(scope: Scope) -> Any:
+    @pytest.fixture(scope=scope, name="telegram_server")
+    def fixture(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
+        with running_telegram(tmp_path_factory.mktemp("telegram"), admin_ids=(ADMIN_ID,)) as server:
+            yield server
+
+    return fixture
 
 
 @pytest_asyncio.fixture
@@ -59,17 +65,38 @@ async def telegram(telegram_server: TelegramProcess) -> AsyncIterator[TelegramCo
                 await control.change_user(user.id, username=None)
 
 
-@pytest.fixture(scope="package")
-def shared_stack(
-    tmp_path_factory: pytest.TempPathFactory,
-    postgres_server: EmbeddedPostgres,
-    template_database: str,
-    redis_server: EmbeddedRedis,
-    telegram_server: TelegramProcess,
-) -> Iterator[Stack]:
+def _shared_stack(scope: Scope, options: Callable[[pytest.TempPathFactory], Mapping[str, str]]) -> Any:
+    @pytest.fixture(scope=scope, name="shared_stack")
+    def fixture(
+        tmp_path_factory: pytest.TempPathFactory,
+        postgres_server: EmbeddedPostgres,
+        template_database: str,
+        redis_server: EmbeddedRedis,
+        telegram_server: TelegramProcess,
+    ) -> Iterator[Stack]:
+        """None of its processes is started yet."""
+        run_as_admin(postgres_server, "postgres", f"{clone(DATABASE, template_database)} OWNER {ROLE}")
+        with redis.Redis.from_url(redis_server.url_of(REDIS_INDEX)) as client:
+            client.flushdb()
+        stack = Stack(
+            tmp_path_factory.mktemp("stack"),
+            database_url=postgres_server.url_of(DATABASE),
+            redis_url=redis_server.url_of(REDIS_INDEX),
+            telegram_url=telegram_server.url,
+            SSL_CERT_FILE=AUTHORITY,
+            **options(tmp_path_factory),
+        )
+        yield stack
+        stack.stop_all()
+        run_as_admin(postgres_server, "postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
+
+    return fixture
+
+
+def _options_of_folder(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     texts = tmp_path_factory.mktemp("texts")
     pseudo.write(texts)
-    options = {
+    return {
         "TEXTS_FOLDER": str(texts),
         "OPS_TOKEN": OPS_TOKEN,
         "ADMIN_ROLES": f"{TREASURER_ID}:treasurer",
@@ -79,37 +106,10 @@ def shared_stack(
         "STARS_SUPPORT": "Write to @support_of_ours",
         "STARS_TERMS": "https://example.org/terms",
     }
-    folder = tmp_path_factory.mktemp("stack")
-    with _on_servers(
-        folder, postgres_server, template_database, redis_server, telegram_server, options
-    ) as it:
-        yield it
 
 
-@contextmanager
-def _on_servers(
-    folder: Path,
-    postgres: EmbeddedPostgres,
-    template: str,
-    store: EmbeddedRedis,
-    telegram: TelegramProcess,
-    options: Mapping[str, str],
-) -> Iterator[Stack]:
-    """None of its processes is started yet."""
-    run_as_admin(postgres, "postgres", f"{clone(DATABASE, template)} OWNER {ROLE}")
-    with redis.Redis.from_url(store.url_of(REDIS_INDEX)) as client:
-        client.flushdb()
-    stack = Stack(
-        folder,
-        database_url=postgres.url_of(DATABASE),
-        redis_url=store.url_of(REDIS_INDEX),
-        telegram_url=telegram.url,
-        SSL_CERT_FILE=AUTHORITY,
-        **options,
-    )
-    yield stack
-    stack.stop_all()
-    run_as_admin(postgres, "postgres", f"DROP DATABASE {DATABASE} WITH (FORCE)")
+telegram_server = _telegram_server("package")
+shared_stack = _shared_stack("package", _options_of_folder)
 
 
 @pytest.fixture
@@ -133,23 +133,20 @@ def stack_of_file(options: Callable[[], Mapping[str, str]]) -> tuple[Any, Any, A
     telegram_server, telegram, shared_stack, stack = stack_of_file(lambda: {"CURRENCIES": "EUR:2"})
     """
 
-    @pytest.fixture(scope="module", name="telegram_server")
-    def _telegram_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TelegramProcess]:
-        with running_telegram(tmp_path_factory.mktemp("telegram"), admin_ids=(ADMIN_ID,)) as server:
-            yield server
+    return _telegram_server("module"), telegram, _shared_stack("module", lambda _: options()), stack
 
-    @pytest.fixture(scope="module", name="shared_stack")
-    def _shared_stack(
-        tmp_path_factory: pytest.TempPathFactory,
-        postgres_server: EmbeddedPostgres,
-        template_database: str,
-        redis_server: EmbeddedRedis,
-        telegram_server: TelegramProcess,
-    ) -> Iterator[Stack]:
-        folder = tmp_path_factory.mktemp("stack")
-        with _on_servers(
-            folder, postgres_server, template_database, redis_server, telegram_server, options()
-        ) as it:
-            yield it
 
-    return _telegram_server, telegram, _shared_stack, stack
+def stand_in_of_file() -> Any:
+    """The fixture of a file's stand-in for its payment providers, which is where the shared stack's settings say:
+
+    stand_in = stand_in_of_file()
+    """
+    numbers = count(1)  # of what they made in all tests: they make nothing of the same number again
+
+    @pytest_asyncio.fixture(name="stand_in")
+    async def fixture(stack: Stack) -> AsyncIterator[LocalProviders]:
+        port = urlsplit(stack.env["CRYPTO_PAY_URL"]).port or 0
+        async with LocalProviders(port=port, numbers=numbers) as providers:
+            yield providers
+
+    return fixture

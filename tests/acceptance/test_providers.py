@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from urllib.parse import urlsplit
-
-import pytest_asyncio
 
 from ballast.inbox.limits import PUBLISH_GRACE_MS
 from devstack import providers as local
@@ -24,7 +20,7 @@ from devstack.redis import EmbeddedRedis
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
 from devstack.telegram.process import TelegramProcess
-from tests.acceptance.shared_stack import stack_of_file
+from tests.acceptance.shared_stack import stack_of_file, stand_in_of_file
 from tests.harness.people import (
     all_settled,
     answers,
@@ -39,10 +35,6 @@ from tests.harness.worker_deaths import lock_account, waits_for_a_lock
 
 PATIENCE_SECONDS = 60.0
 HOLD_SECONDS_MAX = 60.0
-
-
-NUMBERS = count(1)
-"""Of what the providers made in all tests: they make nothing of the same number again."""
 
 
 def options(url: str) -> dict[str, str]:
@@ -64,13 +56,7 @@ def options_of_file() -> dict[str, str]:
 
 
 telegram_server, telegram, shared_stack, stack = stack_of_file(options_of_file)
-
-
-@pytest_asyncio.fixture
-async def stand_in(stack: Stack) -> AsyncIterator[LocalProviders]:
-    port = urlsplit(stack.env["STRIPE_URL"]).port or 0
-    async with LocalProviders(port=port, numbers=NUMBERS) as providers:
-        yield providers
+stand_in = stand_in_of_file()
 
 
 def frontend(stack: Stack) -> str:

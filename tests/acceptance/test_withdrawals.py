@@ -6,23 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from itertools import count
-from urllib.parse import urlsplit
-
-import pytest_asyncio
 
 from devstack import providers as local
 from devstack.ports import free_port
 from devstack.providers import LocalProviders
 from devstack.stack import ADMIN_ID, Stack
 from devstack.telegram.control import TelegramControl
-from tests.acceptance.shared_stack import stack_of_file
+from tests.acceptance.shared_stack import stack_of_file, stand_in_of_file
 from tests.acceptance.test_withdrawals_by_hand import PATIENCE_SECONDS, confirmed, seen, with_money
 from tests.harness.people import all_settled, assert_audit_passes, balances, queue_task, say
-
-NUMBERS = count(1)
-"""Of what the provider made in all tests: it makes nothing of the same number again."""
 
 OF_ONE = "FROM users u WHERE u.id = w.user_id AND u.telegram_id = %s RETURNING w.id"
 
@@ -38,13 +30,7 @@ def by_crypto_pay() -> dict[str, str]:
 
 
 telegram_server, telegram, shared_stack, stack = stack_of_file(by_crypto_pay)
-
-
-@pytest_asyncio.fixture
-async def stand_in(stack: Stack) -> AsyncIterator[LocalProviders]:
-    port = urlsplit(stack.env["CRYPTO_PAY_URL"]).port or 0
-    async with LocalProviders(port=port, numbers=NUMBERS) as providers:
-        yield providers
+stand_in = stand_in_of_file()
 
 
 async def sweep(stack: Stack) -> None:
