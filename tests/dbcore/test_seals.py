@@ -110,14 +110,15 @@ def test_a_sealer_that_is_killed_leaves_a_whole_chain(
     with writer.cursor() as cursor:
         cursor.execute("LOCK TABLE entries IN ROW EXCLUSIVE MODE")
     running = subprocess.Popen(argv, stdout=subprocess.DEVNULL, cwd=ROOT)
-    waits = (
-        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%ledger_seal(%%' AND wait_event = 'PgSleep'"
+    seals_now = (
+        "SELECT wait_event FROM pg_stat_activity "
+        "WHERE query LIKE '%%ledger_seal(%%' AND state = 'active' AND pid <> pg_backend_pid()"
     )
-    eventually(lambda: sql(waits)[0][0] == 1)
+    eventually(lambda: sql(seals_now) == [("PgSleep",)])
     running.send_signal(signal.SIGKILL)
     running.wait()
     writer.close()
-    eventually(lambda: sql(waits)[0][0] == 0)
+    eventually(lambda: not sql(seals_now))
     send(engine, "after", people[0], people[1])
     while seals.seal(engine, rows_max=4)[0]:
         pass

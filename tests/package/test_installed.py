@@ -19,6 +19,7 @@ from dbcore.migrate import newest_revision
 from dbcore.schema import TABLE_NAMES
 from devstack.ports import free_port
 from devstack.programs import Program
+from devstack.readiness import status_of
 from devstack.stack import ADMIN_ID, TOKEN, Stack
 from devstack.telegram.control import TelegramControl
 from tests.harness.people import register, say
@@ -96,11 +97,18 @@ async def test_its_processes_answer_a_command(stack: Stack, installed: Installed
     start(stack, installed, "flower", "--address", "127.0.0.1")
     start(stack, installed, "frontend")
     await asyncio.to_thread(stack.wait_ready, processes=1)
+    flower_port = int(stack.env["FLOWER_PORT"])
+    # It gives way to the others while they start.
+    await asyncio.to_thread(
+        stack.wait_until,
+        lambda: status_of("127.0.0.1", flower_port, "/healthcheck") == 200,
+        "Flower answers",
+    )
     async with TelegramControl(stack.env["TELEGRAM_API_URL"]) as telegram:
         (alice,) = await register(telegram, "Alice")
         assert "0.00" in (await say(telegram, alice, "/balance")).text
 
-    status, _ = fetched(int(stack.env["FLOWER_PORT"]), "/workers", accept="*/*")
+    status, _ = fetched(flower_port, "/workers", accept="*/*")
     assert status == 401, "its own settings hold in any folder"
     assert "FLOWER_BASIC_AUTH is not set" in stack.log("flower")
     status, page = fetched(stack.ops_port, "/", accept="text/html")
