@@ -5,7 +5,7 @@ comes from the registries: one that the table of permissions does not know fails
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, get_args
 
@@ -24,7 +24,6 @@ from ballast.operators.permissions import OF_ORDERS, PERMISSIONS, Permission, ma
 from ballast.operators.roles import SigningIn, make_code
 from bot_frontend.router import route
 from bot_frontend.updates import ButtonPress, Sender
-from bot_frontend.web.api import PREFIX
 from bot_frontend.web.api.callers import Requires
 from bot_frontend.web.app import make_app
 from bot_frontend.web.lazy_api import LazyApi
@@ -63,21 +62,13 @@ def settings(make_settings: MakeSettings, redis_url: str, database_url: str) -> 
     )
 
 
-def routes_of(settings: Settings, queueing: Queueing) -> list[BaseRoute]:
-    """Of the frontend's app, with nothing behind it."""
+def routes_of(settings: Settings, queueing: Queueing) -> tuple[list[BaseRoute], list[APIRoute]]:
+    """Of the frontend's app, with nothing behind it, and of its API."""
     nothing: Any = object()
     webhooks: Any = type("NoWebhooks", (), {"routes": staticmethod(list)})
     api = LazyApi(settings, queueing.client, queueing.inbox, queueing.publisher)
     app = make_app(settings, nothing, None, nothing, nothing, webhooks, api)
-    return [*app.routes, *api.made().app.routes]
-
-
-def routes_of_the_api(routes: Iterable[BaseRoute]) -> Iterator[APIRoute]:
-    """What the routers have that the app includes."""
-    for each in routes:
-        if (included := getattr(each, "original_router", None)) is not None:
-            yield from (one for one in included.routes if isinstance(one, APIRoute))
-            yield from routes_of_the_api(included.routes)
+    return app.routes, [route for route in api.made().app.routes if isinstance(route, APIRoute)]
 
 
 def permissions_of(dependant: Dependant) -> Iterator[Permission]:
@@ -111,9 +102,8 @@ def filled(path: str, actions: str = "retry") -> str:
 async def test_each_route_of_the_api_lets_through_just_the_roles_of_the_table(
     settings: Settings, queueing: Queueing
 ) -> None:
-    found = [
-        (each, [*permissions_of(each.dependant)]) for each in routes_of_the_api(routes_of(settings, queueing))
-    ]
+    _, routes = routes_of(settings, queueing)
+    found = [(each, [*permissions_of(each.dependant)]) for each in routes]
     assert len(found) > 20
     assert {each.path for each, needed in found if len(needed) != 1} == set()
     async with serving(settings, queueing) as url:
@@ -123,7 +113,7 @@ async def test_each_route_of_the_api_lets_through_just_the_roles_of_the_table(
                 for each, (needed,) in found:
                     for method in each.methods or ():
                         headers = {"X-CSRF-Token": csrf, "Idempotency-Key": uuid.uuid4().hex}
-                        path = f"{url}{PREFIX}{filled(each.path)}"
+                        path = f"{url}{filled(each.path)}"
                         # An empty body: what is permitted goes no further than to be found malformed.
                         async with http.request(method, path, headers=headers, data="[") as answer:
                             refused = answer.status == 403
@@ -133,7 +123,8 @@ async def test_each_route_of_the_api_lets_through_just_the_roles_of_the_table(
 async def test_each_other_route_is_open_to_all_or_asks_who_it_is(
     settings: Settings, queueing: Queueing
 ) -> None:
-    others = [each for each in routes_of(settings, queueing) if isinstance(each, Route | APIRoute)]
+    routes, _ = routes_of(settings, queueing)
+    others = [each for each in routes if isinstance(each, Route)]
     async with serving(settings, queueing) as url, aiohttp.ClientSession() as http:
         for each in others:
             for method in each.methods or ():
@@ -219,11 +210,8 @@ def test_each_button_for_operators_is_obeyed_from_just_the_roles_of_the_table(
 
 
 def test_every_permission_is_needed_somewhere(settings: Settings, queueing: Queueing) -> None:
-    by_routes = {
-        needed
-        for each in routes_of_the_api(routes_of(settings, queueing))
-        for needed in permissions_of(each.dependant)
-    }
+    _, routes = routes_of(settings, queueing)
+    by_routes = {needed for each in routes for needed in permissions_of(each.dependant)}
     by_commands = {each.needs for each in INSTALLED.commands.values()}
     beside = {Permission.COMMAND_APPS, Permission.REFUND, Permission.QUERY}
     assert by_routes | by_commands | {*OF_ORDERS.values()} | beside == {*Permission} | {None}

@@ -7,9 +7,8 @@ from typing import Any
 import psycopg2.errors
 import redis
 import structlog
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -66,6 +65,8 @@ class Api:
         rate = RequestRate(settings.api_requests_per_minute)
         self.app = FastAPI(
             openapi_url=None,
+            # As they are: FastAPI would take each path apart once more to include its router.
+            routes=[route for part in _PARTS for route in part.router.routes],
             middleware=[Middleware(Callers, access, Keys(self._database), rate)],
             exception_handlers=dict.fromkeys(_TRANSLATED, _answered),
             redirect_slashes=False,  # it would redirect to whatever name was asked for
@@ -73,23 +74,17 @@ class Api:
         )
         self.app.state.api = Services(settings, self._database, client, inbox, publisher, self._uploader)
         self.app.state.sessions = access.sessions
-        key = HTTPBearer(
-            scheme_name="apiKey", description="OPS_TOKEN, or a key of `ballast keys create`", auto_error=False
-        )
-        router = APIRouter(prefix=PREFIX, dependencies=[Depends(key)])
-        parts = (
-            *(users, approvals, users_beside, transfers, holds, withdrawals, subscriptions, csv_lists),
-            *(many_jobs, waiting_jobs, failed_jobs, fleet),
-            *(composing, media, broadcasts, operators),
-        )
-        for part in parts:
-            router.include_router(part.router)
-        self.app.include_router(router)
 
     async def close(self) -> None:
         await self._uploader.close()
         await self._database.close()
 
+
+_PARTS = (
+    *(users, approvals, users_beside, transfers, holds, withdrawals, subscriptions, csv_lists),
+    *(many_jobs, waiting_jobs, failed_jobs, fleet),
+    *(composing, media, broadcasts, operators),
+)
 
 _TRANSLATED: tuple[type[Exception], ...] = (
     Problem,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,7 @@ from bot_frontend.web.api.orders import REPLAYED, Why, act_of, idempotency_key, 
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.refusals import rejected
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
 from dbcore.guard.engine import GuardedEngine
@@ -32,7 +33,7 @@ from dbcore.people.approvals import Answer, ApprovalStatus, decided_already
 from dbcore.roles import Role
 from dbcore.settings import Settings
 
-router = APIRouter()
+router = router_of()
 
 ApprovalId = Annotated[int, Path(gt=0, lt=2**63)]
 

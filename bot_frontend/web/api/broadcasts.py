@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from ballast.broadcasts.audience import A, B, payload_of
@@ -25,6 +25,7 @@ from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.refusals import broadcasts_are_off
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE
@@ -32,7 +33,7 @@ from dbcore.broadcasts import broadcasts, deliveries
 from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX, BroadcastStatus, DoesNothing, Progress
 from dbcore.guard.engine import GuardedEngine
 
-router = APIRouter(prefix="/broadcasts", tags=["broadcasts"])
+router = router_of("/broadcasts", tag="broadcasts")
 
 
 Id = Annotated[int, Path(ge=1, lt=2**63)]

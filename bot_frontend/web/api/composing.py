@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.apps.installed import INSTALLED
@@ -28,6 +28,7 @@ from bot_frontend.web.api.models import OF_ACTS, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.refusals import broadcasts_are_off
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE
@@ -35,7 +36,7 @@ from dbcore.broadcasts import broadcasts
 from dbcore.broadcasts.broadcasts import SNAPSHOT_SECONDS_MAX
 from dbcore.guard.engine import GuardedEngine
 
-router = APIRouter(prefix="/broadcasts", tags=["broadcasts"])
+router = router_of("/broadcasts", tag="broadcasts")
 
 Look = Literal["bold", "italic", "underline", "strikethrough", "spoiler", "quote", "link", "code", "pre"]
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from fastapi.responses import StreamingResponse
 
 from ballast.broadcasts.audience import recipients_table
@@ -19,6 +19,7 @@ from ballast.people.tables import PAGE, movements_table, transfers_table, users_
 from bot_frontend.web.api.broadcasts import Id, found_or_problem
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import error_responses
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.transfers import transfer_filters
 from bot_frontend.web.api.users import OfCurrency, TelegramId, movement_filters, user_filters
@@ -32,7 +33,7 @@ T = TypeVar("T")
 Read = Callable[[GuardedEngine, int | None], tuple[Sequence[T], int | None]]
 """The rows beyond a cursor, and the next cursor."""
 
-router = APIRouter()
+router = router_of()
 _CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from ballast.builtin.status import REFERENCE
@@ -18,6 +18,7 @@ from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_respo
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore import failed_operations
 from dbcore.expectations import shaped
@@ -28,7 +29,7 @@ from dbcore.text import storable
 
 KIND = shaped(r"^[a-z0-9_.]{1,64}$", "a kind of jobs, such as shop.order")
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = router_of("/jobs", tag="jobs")
 
 Reference = Annotated[
     str, Path(pattern=REFERENCE, description="What the job's user was told, such as 7F3KQ2MA")

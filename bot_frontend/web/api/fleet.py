@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from ballast.builtin.status import QUEUE
@@ -21,11 +21,12 @@ from bot_frontend.web.api.models import OF_ACTS, Page, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Why, idempotency_key
 from bot_frontend.web.api.problems import Problem
 from bot_frontend.web.api.refusals import key_reused
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore.redis_client import redis_time
 from dbcore.redis_pace import pace_of
 
-router = APIRouter(tags=["fleet"])
+router = router_of(tag="fleet")
 
 QueueName = Annotated[str, Path(pattern=QUEUE, description="Such as balances")]
 WorkerName = Annotated[str, Path(pattern=WORKER, description="Such as main@host")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 
 from ballast.operators.permissions import Permission
@@ -14,6 +14,7 @@ from bot_frontend.web.api.models import OF_ACTS, Amount, Moment, Page, Person, W
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger.users import TELEGRAM_ID_LIMIT, UserRef
@@ -22,7 +23,7 @@ from dbcore.people import acts, holds
 from dbcore.people.acts import Act
 from dbcore.people.holds import HoldFilters, ListedHold
 
-router = APIRouter(prefix="/holds", tags=["holds"])
+router = router_of("/holds", tag="holds")
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 

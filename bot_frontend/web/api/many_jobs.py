@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.builtin.status import REFERENCE
@@ -23,6 +23,7 @@ from bot_frontend.web.api.failed_jobs import KIND
 from bot_frontend.web.api.models import OF_ACTS, Time, Whom, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, Why, idempotency_key
 from bot_frontend.web.api.paging import CURSOR, cursor_of, place_of
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions, failed_operations
 from dbcore.admin_actions import DONE
@@ -30,7 +31,7 @@ from dbcore.failed_operations import Filters
 from dbcore.guard.engine import GuardedEngine
 from dbcore.text import storable
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = router_of("/jobs", tag="jobs")
 
 AT_ONCE_MAX = 100
 """Failed jobs that one request retries or discards."""

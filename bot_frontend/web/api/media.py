@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import redis
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from pydantic import BaseModel
 from starlette.requests import Request
 
@@ -18,6 +18,7 @@ from bot_frontend.web.api.callers import UPLOAD_BYTES_MAX, Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, error_responses
 from bot_frontend.web.api.orders import REPLAYED, Order, idempotency_key
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore import admin_actions
 from dbcore.admin_actions import DONE
@@ -26,7 +27,7 @@ from dbcore.settings import Settings
 if TYPE_CHECKING:
     from telegram import Bot
 
-router = APIRouter(prefix="/broadcasts", tags=["broadcasts"])
+router = router_of("/broadcasts", tag="broadcasts")
 
 UPLOAD_SECONDS_MAX = 120.0
 KNOWN_SECONDS = 86_400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 
@@ -16,6 +16,7 @@ from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Time, error_respo
 from bot_frontend.web.api.orders import REPLAYED, Order, ReasonOrder, idempotency_key
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
 from bot_frontend.web.session_list import SessionList
@@ -27,7 +28,7 @@ from dbcore.roles import Role
 
 log = structlog.get_logger(__name__)
 
-router = APIRouter(tags=["operators"])
+router = router_of(tag="operators")
 
 Word = Annotated[str | None, Query(min_length=1, max_length=200)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 from pydantic import BaseModel, Field
 
 from ballast.operators.permissions import Permission
@@ -14,6 +14,7 @@ from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
 from dbcore.guard.engine import GuardedEngine
@@ -21,7 +22,7 @@ from dbcore.ledger import star_subscriptions
 from dbcore.ledger.star_subscriptions import Renewal, Subscription, Wanted
 from dbcore.outcomes import Outcome, RejectionReason
 
-router = APIRouter(tags=["subscriptions"])
+router = router_of(tag="subscriptions")
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 Acting = Annotated[Caller, Depends(Requires(Permission.REFUND))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.operators.permissions import Permission
@@ -25,6 +25,7 @@ from bot_frontend.web.api.models import (
 from bot_frontend.web.api.orders import act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore.expectations import shaped
 from dbcore.guard.engine import GuardedEngine
@@ -33,7 +34,7 @@ from dbcore.people import lists
 from dbcore.people.lists import ListedTransfer, TransferFilters
 from dbcore.people.reasons import in_words
 
-router = APIRouter(prefix="/transfers", tags=["transfers"])
+router = router_of("/transfers", tag="transfers")
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.operators.permissions import Permission
@@ -23,6 +23,7 @@ from bot_frontend.web.api.models import (
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.refusals import unknown_user
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore.expectations import shaped
 from dbcore.guard.engine import GuardedEngine
@@ -34,7 +35,7 @@ from dbcore.people.movements import Filters
 from dbcore.people.person import Person as PersonRecord
 from dbcore.people.search import TEXT_LENGTH_MAX
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = router_of("/users", tag="users")
 
 OfCurrency = Annotated[
     str | None,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.broadcasts.preview import beginning
@@ -18,6 +18,7 @@ from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Seen, error_responses
 from bot_frontend.web.api.orders import ReasonOrder, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.refusals import unknown_user
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from bot_frontend.web.api.users import TelegramId
 from dbcore.guard.engine import GuardedEngine
@@ -26,7 +27,7 @@ from dbcore.people import card, refusals
 from dbcore.people.acts import StatusOutcome
 from dbcore.people.person import Person as PersonRecord
 
-router = APIRouter(prefix="/users", tags=["users"])
+router = router_of("/users", tag="users")
 
 
 class Failure(BaseModel):

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 from pydantic import BaseModel, Field
 
 from ballast.operators.permissions import Permission
@@ -16,10 +16,11 @@ from ballast.texts import said
 from bot_frontend.web.api.callers import Caller, Requires
 from bot_frontend.web.api.models import Moment, Page, error_responses
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore.breaker import CachedStateReader
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = router_of("/jobs", tag="jobs")
 
 
 class WaitingJob(BaseModel):

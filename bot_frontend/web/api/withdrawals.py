@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from ballast.operators.permissions import Permission
@@ -15,6 +15,7 @@ from bot_frontend.web.api.models import OF_ACTS, Moment, Page, Person, Reason, e
 from bot_frontend.web.api.orders import ReasonOrder, Why, act_of, idempotency_key, outcome_of
 from bot_frontend.web.api.paging import LIMIT, Cursor, Limit, cursor_of, place_of
 from bot_frontend.web.api.problems import Problem
+from bot_frontend.web.api.routers import router_of
 from bot_frontend.web.api.services import Services, services
 from dbcore.guard.engine import GuardedEngine
 from dbcore.ledger import withdrawals
@@ -22,7 +23,7 @@ from dbcore.ledger.withdrawals import Switch, Withdrawal, WithdrawalOutcome, Wit
 from dbcore.outcomes import RejectionReason
 from dbcore.people.acts import Act
 
-router = APIRouter(tags=["withdrawals"])
+router = router_of(tag="withdrawals")
 
 Number = Annotated[int, Path(ge=1, lt=2**63)]
 Seeing = Annotated[Caller, Depends(Requires(Permission.SEE_TRANSFERS))]
