@@ -25,10 +25,10 @@ freeze: .venv/.installed ## let the PostgreSQL of `make run` stand still for SEC
 kill-workers: .venv/.installed ## kill -9 of all workers of `make run` in this folder; they come back
 	@$(PYTHON) -m devstack kill-workers
 
-# Two processes a core, each with servers of its own: most of the time is waiting, for processes and for time-outs.
+# Five processes for two cores, each with servers of its own: much of the time is waiting, for processes and time-outs.
 # Bytecode is written whatever the environment says: the hundreds of processes that are started would each compile all.
 test: .venv/.installed ## run the whole suite; ARGS="-k ledger" runs a part, ARGS="-n 0" one test at a time
-	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n $$((2 * $$(nproc))) --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest -n $$((5 * $$(nproc) / 2)) --dist loadfile $(ARGS)
 
 check: .venv/.installed ## lint, format, types, import contracts, known vulnerabilities
 	$(PYTHON) -m ruff check .
