@@ -167,7 +167,7 @@ async def test_handlers_run_as_they_are_through_an_outage_and_beside_ballasts_ow
     await telegram.wait_for_message(ann, lambda message: message.text == "Counted 3.")
     await all_settled(stack, telegram)
     assert not any("saved" in text for text in await answers(telegram, ann))
-    # Nobody had to see so short an outage end, and then it would be taken with the next probe.
+    # The outage may have been too short for anybody to see. The job would then wait for the next probe.
     outbox_relay.ask_after_commit(stack.redis, Publisher(stack.redis))
     await asyncio.to_thread(stack.wait_until, lambda: balances(stack)[boris] == 450, "by its earlier name")
     assert ADMIN_ID not in balances(stack)
