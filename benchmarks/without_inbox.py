@@ -61,7 +61,7 @@ class NoInbox(Inbox):
     def note_many(self, notes: Sequence[Note]) -> list[Noted]:
         return [Noted(is_on_record=True, has_turn=False) for _ in notes]
 
-    def finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
+    def finish_many(self, jobs: Sequence[Answered], *, idle: str | None = None) -> list[Finish]:
         return [Finish(following=None, notice=None) for _ in jobs]
 
 

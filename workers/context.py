@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from ballast.payouts.installed import require_adapter
 from ballast.process.garbage import spare_what_stays
 from ballast.process.niceness import give_way
 from ballast.queueing import event_asking, outbox_relay
-from ballast.queueing.queues import DATABASE_QUEUES
+from ballast.queueing.queues import DATABASE_QUEUES, DIRECT_QUEUES
 from ballast.status.counters import LocalCounters, name_of
 from ballast.telegram.presses import Presses
 from ballast.telegram.rate_limiter import RateLimiter
@@ -39,6 +40,7 @@ from dbcore.redis_pace import pace_of
 from dbcore.settings import Settings, SettingsError, load_settings
 from workers import relay
 from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
+from workers.direct_jobs import DirectJobs
 from workers.draining import RoundSize
 from workers.heartbeat import Heartbeat
 from workers.in_flight import InFlight
@@ -87,6 +89,10 @@ class WorkerContext:
         self.noting: Batcher[Note, Noted] = Batcher(self.inbox.note_many)
         self.method_waits: Batcher[str, float] = Batcher(self.rate_limiter.method_waits)
         self.finishing: Batcher[Answered, Finish] = Batcher(self._finish_many)
+        self.direct_jobs: DirectJobs | None = None
+        # Where Redis is asked seldom, none are handed out: nobody would soon notice that one was lost.
+        if forked and {*DIRECT_QUEUES} <= {*self.queues} and self.inbox.takes_over:
+            self.direct_jobs = DirectJobs(self.redis, self.inbox, self.owner, node, check_seconds=pace.check)
         self.backups = BackupStarter(self.redis, settings)
         self.in_flight = InFlight()
         self.round_size = RoundSize()
@@ -108,6 +114,8 @@ class WorkerContext:
     def stop(self) -> None:
         """Let answers under way go out, then give back what is still held."""
         outbox.listen(None)
+        if self.direct_jobs is not None:
+            self.direct_jobs.close()
         self.reply_sender.close(DRAIN_SECONDS_MAX)
         self.heartbeat.stop()
         self.link.stop()
@@ -120,7 +128,8 @@ class WorkerContext:
 
     def _finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
         """Drop the records of jobs that are answered, and publish the next ones of their lanes."""
-        finished = self.inbox.finish_many(jobs)
+        with self.direct_jobs.offer() if self.direct_jobs is not None else nullcontext() as idle:
+            finished = self.inbox.finish_many(jobs, idle=idle)
         self.publisher.publish_many([one.following for one in finished if one.following is not None])
         return finished
 

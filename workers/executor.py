@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 from celery.exceptions import SoftTimeLimitExceeded
 
-from ballast.inbox import CarriedClaim, Claim, Claims
+from ballast.inbox import CarriedClaim, Claim, Claims, DirectJob
 from ballast.jobs import Discard, Job, task_name
 from ballast.messages import Message
-from ballast.queueing.envelope import Envelope
+from ballast.queueing.envelope import Envelope, is_short
 from ballast.queueing.queues import DATABASE_QUEUES
 from ballast.texts import speaking
 from dbcore.errors import DatabaseAway
@@ -79,15 +79,40 @@ def execute(
     Raises EnqueueFailed where an operator's job could not be taken on record now.
     """
     job_id, refused = on_record(worker, job_type, task_id, arguments)
-    turn = Turn()
+    if worker.direct_jobs is not None and not is_short(job_type.kind):
+        worker.direct_jobs.withdraw()
     handler = Handler(job_type, apply)
-    left = _round(worker, queue, turn, job_id, str(arguments.get("place", "")), handler, carried)
+    _go_on_from(worker, queue, job_id, str(arguments.get("place", "")), handler, carried)
+    if refused is not None:
+        raise Discard(refused)
+
+
+def execute_direct(worker: WorkerContext, job: DirectJob) -> bool:
+    """Execute a job that this process was handed without a message. False if it is left to others: this process does
+    not know its kind, or it is not short.
+    """
+    handler = handlers.find(job.kind)
+    if handler is None or not is_short(job.kind):
+        return False
+    _go_on_from(worker, job.queue, job.job_id, job.sequence, handler, job.carried)
+    return True
+
+
+def _go_on_from(
+    worker: WorkerContext,
+    queue: str,
+    job_id: str,
+    sequence: str,
+    handler: Handler,
+    carried: CarriedClaim | None,
+) -> None:
+    """Do this job and what waits behind it in its queue, round by round."""
+    turn = Turn()
+    left = _round(worker, queue, turn, job_id, sequence, handler, carried)
     while left and not turn.is_over() and _may_go_on(worker, queue):
         left = _round(worker, queue, turn)
     if queue in DATABASE_QUEUES:
         worker.ask_for_events()
-    if refused is not None:
-        raise Discard(refused)
 
 
 def _round(
@@ -105,8 +130,8 @@ def _round(
     job_id, sequence, carried -- of the message that Celery handed out; none for a round that follows.
     handler -- what does that job.
     """
-    is_short = handler is None or handlers.is_short(handler.job_type.kind)
-    if handler is None or is_short:
+    is_brief = handler is None or is_short(handler.job_type.kind)
+    if handler is None or is_brief:
         more, tasks = worker.round_size.jobs - bool(job_id), handlers.tasks_of(queue)
     else:  # nothing else waits behind it
         more, tasks = handlers.batch_of(handler.job_type.kind) - 1, [task_name(handler.job_type.kind)]
@@ -138,8 +163,8 @@ def _round(
         worker.in_flight.drop(job_id)
         log.info("copy_dropped", job_id=job_id)
     began = time.monotonic()
-    until = began + (HELD_SECONDS_MAX if is_short else SPLIT_SECONDS_MAX)
-    is_batch = not is_short and len(waiting) > 1
+    until = began + (HELD_SECONDS_MAX if is_brief else SPLIT_SECONDS_MAX)
+    is_batch = not is_brief and len(waiting) > 1
     try:
         if _do_together(worker, waiting, until):
             worker.round_size.reset()
@@ -318,7 +343,7 @@ def _is_outage(worker: WorkerContext, kind: str, error: Exception) -> bool:
     if error.kind is not FailureKind.SLOW:
         return True
     # A round of short jobs finds out by the first that is done by itself. A batch has no time for that.
-    return not handlers.is_short(kind) and not is_slow_itself(worker, error)
+    return not is_short(kind) and not is_slow_itself(worker, error)
 
 
 def _taken_from(waiting: deque[Claim]) -> list[Claim]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ballast.apps.installed import INSTALLED
 from ballast.jobs import Job, JobInvalid, task_name
-from ballast.queueing.envelope import queue_of
+from ballast.queueing.envelope import is_short, queue_of
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,6 @@ def handler_of(kind: str) -> Handler:
         return _handlers[kind]
     except KeyError:
         raise JobInvalid(f"kind: no task of this worker does {kind}") from None
-
-
-def is_short(kind: str) -> bool:
-    """Whether other jobs may wait behind one in the process that does it. An app's may take a minute."""
-    handler = INSTALLED.handlers.get(kind)
-    return handler is None or handler.is_by_task
 
 
 def batch_of(kind: str) -> int:

@@ -19,8 +19,6 @@ connections per second and worker. Here each attempt closes what it opened, and 
 A Redis out of memory: kombu could neither hand on a message nor note that it took one, so no job on record would be
 finished, and that is what frees memory.
 
-A job for an idle child: Celery asks Redis for the next message first. Here the child has it at once.
-
 What a task was called with: events, Flower and `celery inspect` show it, and an operator's call carries people's text.
 Its arguments' names are enough; a job from the inbox has but its id.
 """
@@ -31,6 +29,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from queue import Empty
 from typing import Any
 
@@ -41,8 +40,8 @@ from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import signals
 from celery.app.task import Task as CeleryTask
 from celery.concurrency import prefork
-from celery.concurrency.asynpool import AsynPool as CeleryPool
 from celery.exceptions import InvalidTaskError
+from celery.worker import state
 from celery.worker.consumer import Consumer as CeleryConsumer
 from celery.worker.request import Request as CeleryRequest
 from kombu.exceptions import ContentDisallowed, DecodeError, InconsistencyError, OperationalError
@@ -55,7 +54,7 @@ from ballast.inbox.records import CarriedClaim
 from dbcore.redis_client import FIRST_WRITE_LUA
 from dbcore.redis_pace import pace_of
 from dbcore.settings import load_settings
-from workers import losses, remote_control
+from workers import losses, pool, remote_control
 from workers.remote_control import ID_LENGTH_MAX, are_limits, is_id
 
 log = structlog.get_logger(__name__)
@@ -78,6 +77,9 @@ DEPTH_MAX = 32
 """Lists and objects within each other in a body. Ours have some five; what is very deep cannot be handed to a child."""
 
 CLOCK_MAX = 2**63 - 1
+
+_OF_A_JOB = "job_id, place"
+"""The arguments that a job's message has, as `describe` shows them."""
 
 _HEADERS = frozenset({"lang", "task", "id", "eta", "expires", "timelimit", "place", "claim"})
 
@@ -343,6 +345,7 @@ class Consumer(CeleryConsumer):
         pace = pace_of(load_settings())
         apart = {"without_gossip": True, "without_mingle": True, "heartbeat_interval": pace.events}
         super().__init__(*arguments, worker_options={**(worker_options or {}), **apart}, **options)
+        pool.AsynPool.on_done_directly = self._tell_of
 
     def connect(self) -> Any:
         connection = self.connection_for_read(heartbeat=self.amqheartbeat)
@@ -364,6 +367,28 @@ class Consumer(CeleryConsumer):
     def _send_events(self) -> None:
         self._events_wait = False
         self._flush_events()
+
+    def _tell_of(self, done: Sequence[pool.Done]) -> None:
+        """Tell of jobs that a child did without a message, as Celery does of its tasks."""
+        for job in done:
+            state.total_count[job.task] += 1
+            if self.event_dispatcher is None:  # there is no connection
+                continue
+            send = partial(self.event_dispatcher.send, uuid=job.job_id)
+            send(
+                "task-received",
+                name=job.task,
+                args="",
+                kwargs=_OF_A_JOB,
+                root_id=job.job_id,
+                parent_id=None,
+                retries=0,
+                eta=None,
+                expires=None,
+                timestamp=job.at,
+            )
+            send("task-started", timestamp=job.at)
+            send("task-succeeded", result="None", runtime=job.seconds, timestamp=job.at + job.seconds)
 
     # Celery logs the whole message in each of these.
 
@@ -410,26 +435,6 @@ def describe(positional: Any, named: Any) -> tuple[str, str]:
     return count, ", ".join(map(str, named))[:ARGUMENTS_SHOWN_MAX]
 
 
-class AsynPool(CeleryPool):
-    """Hands a job to a child that has none at once. Celery does so when its event loop comes round again, after it has
-    asked Redis for the next message.
-    """
-
-    _quick_put: Callable[[Any], None]
-
-    def _create_write_handlers(self, hub: Any, **options: Any) -> None:
-        super()._create_write_handlers(hub, **options)
-        put, write = self._quick_put, hub.consolidate_callback
-
-        def put_and_write(job: Any) -> None:
-            put(job)
-            idle = [fd for fd in self._all_inqueues - self._active_writes if fd not in self._busy_workers]
-            if idle:
-                write(idle)
-
-        self._quick_put = put_and_write
-
-
 class Task(CeleryTask):
     """What all tasks of the app are."""
 
@@ -439,6 +444,6 @@ class Task(CeleryTask):
 def install() -> None:
     """Have every connection of this process make its channels of the repaired kind."""
     kombu_redis.Transport.Channel = Channel
-    prefork.TaskPool.Pool = AsynPool
+    prefork.TaskPool.Pool = pool.AsynPool
     remote_control.repair()
     logging.getLogger(kombu_redis.__name__).addFilter(_without_contents)

@@ -19,6 +19,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     owners        zset   process -> its last beat
     takers        zset   the same of those that can take a job over with its message
     held:<owner>  set    ids that a process holds
+    idle          zset   process and its worker -> since when it waits for a job that is handed to it
     told:<what>   string which job told a presser of what is settled already; for a day
     done:<day>    set    ids finished that day; looked at today and tomorrow, for Telegram repeats an update for a day
     key:<key>     string what an operator's idempotency key stands for, for two days
@@ -26,7 +27,8 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     claimed       hash   queue -> the highest number that was claimed
     grace         string there while nobody is taken for dead, for Redis itself stood still
 
-and beside them the last balances known (dbcore/ledger/balance_cache.py), the last answers
+the channels direct:<owner>, on which a process that waits is handed a job in the step that records it, and beside them
+the last balances known (dbcore/ledger/balance_cache.py), the last answers
 (ballast/chat/last_answers.py), who reads which language (ballast/chat/languages.py), and the counters
 (status/counters.py).
 """
@@ -69,6 +71,7 @@ from ballast.inbox.records import (
     Claim,
     Claims,
     DialogueStep,
+    DirectJob,
     Dispatch,
     Finish,
     Note,
@@ -84,10 +87,10 @@ from ballast.inbox.records import (
     texts_of,
 )
 from ballast.inbox.redis_clock import RedisClock
-from ballast.inbox.scripts import TURN_OF_A_JOB_LUA, Scripts
+from ballast.inbox.scripts import DIRECT, TURN_OF_A_JOB_LUA, Scripts
 from ballast.operators.roles import Roles
-from ballast.queueing.envelope import Envelope, main_lane, queue_of
-from ballast.queueing.queues import QUEUES
+from ballast.queueing.envelope import Envelope, is_short, main_lane, queue_of
+from ballast.queueing.queues import DIRECT_QUEUES, QUEUES
 from ballast.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
 from dbcore.breaker.outages import OUTAGES_LUA
 from dbcore.ledger.balance_cache import NOTE_LUA, BalanceCache, BalanceSnapshot, as_arguments
@@ -124,6 +127,8 @@ class Inbox(InboxOverview):
         self._leave = scripts.load("leave")
         self._late = scripts.load("late")
         self._clock = RedisClock(kept_seconds=owner_dead_seconds)
+        self.takes_over = self._owner_dead_ms <= BEARER_LEASE_MS
+        """Whether others get this process's jobs so soon after its last beat that it may take jobs over."""
         self._taken_over: dict[str, str] = {}
         """Jobs that were taken over, of which Redis does not know by whom yet, and the sequences of their messages."""
 
@@ -348,9 +353,13 @@ class Inbox(InboxOverview):
         (finish,) = self.finish_many([Answered(job_id, balances, seen_at_ms)])
         return finish
 
-    def finish_many(self, jobs: Sequence[Answered]) -> list[Finish]:
-        """Their answers are out: drop the records, all in one step."""
-        arguments: list[str | int] = [PUBLISH_GRACE_MS]
+    def finish_many(self, jobs: Sequence[Answered], *, idle: str | None = None) -> list[Finish]:
+        """Their answers are out: drop the records, all in one step.
+
+        idle -- a process that waits on its `direct_channel`, and its worker in Celery, with a space between them: it
+            may be handed a job from now on, once.
+        """
+        arguments: list[str | int] = [PUBLISH_GRACE_MS, idle or ""]
         for job in jobs:
             balances = as_arguments(job.balances)
             arguments += [job.job_id, job.seen_at_ms, len(balances), *balances]
@@ -358,6 +367,22 @@ class Inbox(InboxOverview):
         for job in jobs:
             self._taken_over.pop(job.job_id, None)
         return finished
+
+    @staticmethod
+    def direct_channel(owner: str) -> str:
+        """On which a process that waits is handed a `DirectJob`."""
+        return f"{DIRECT}{owner}"
+
+    def withdraw(self, idle: str) -> None:
+        """The process is to be handed none any more; the argument is that of `finish_many`."""
+        self._redis.zrem("ballast:inbox:idle", idle)
+
+    def give_back_direct(self, job: DirectJob, owner: str) -> bool:
+        """The process does not do a job that it was handed: it is due at once, for Celery to bring it to whoever does.
+        False if that is done already.
+        """
+        self._taken_over[job.job_id] = job.sequence.removesuffix(BEARERS_MARK)
+        return self.release(job.job_id, owner, delay_seconds=0, count_delivery=False)
 
     def revive(self, envelope: Envelope) -> Receipt:
         """Put a job on record again that had ended as a dead letter, under its own id.
@@ -439,7 +464,6 @@ class Inbox(InboxOverview):
         pairs = [item for pair in (counts or {}).items() for item in pair]
         said = "" if report is None else json.dumps(report)
         taken_over = dict(self._taken_over)
-        can_take_over = self._owner_dead_ms <= BEARER_LEASE_MS
         asked_at_ms = self._clock.asked_at_ms()
         now_ms, *held = self._beat(
             args=[
@@ -447,7 +471,7 @@ class Inbox(InboxOverview):
                 said,
                 3 * self._owner_dead_ms,
                 CLAIM_LEASE_MS,
-                int(can_take_over),
+                int(self.takes_over),
                 len(taken_over),
                 *(item for pair in taken_over.items() for item in pair),
                 *pairs,
@@ -496,4 +520,5 @@ def _accept_arguments(offer: Offer, record: str, *, publish: bool) -> list[str |
         step.kept_seconds,
         max(0, int(1000 * offer.waited_seconds)),
         *message,
+        int(queue in DIRECT_QUEUES and is_short(envelope.kind)),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -163,6 +164,33 @@ class CarriedClaim:
             waited_ms=self.waited_ms,
             turn_until=turn_until if self.has_turn else 0.0,
         )
+
+
+@dataclass(frozen=True)
+class DirectJob:
+    """A job that was handed to a process straight from its record, and claimed for it.
+
+    sequence -- of the message that it has none of, with BEARERS_MARK.
+    """
+
+    job_id: str
+    queue: str
+    kind: str
+    sequence: str
+    carried: CarriedClaim
+
+    @classmethod
+    def read(cls, published: bytes) -> DirectJob | None:
+        """From what accept.lua publishes; None if it is something else."""
+        try:
+            found = json.loads(published)
+        except ValueError:
+            return None
+        match found:
+            case [str(job_id), str(queue), str(kind), str(sequence), claim]:
+                carried = CarriedClaim.read(claim)
+                return None if carried is None else cls(job_id, queue, kind, sequence, carried)
+        return None
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,13 @@ import redis
 from ballast.chat.languages import CHANGES_KEY
 from ballast.inbox.publisher import BEARERS_MARK
 from ballast.queueing.queues import QUEUES
+from ballast.queueing.worker_drains import DRAINS
 from ballast.status import counters
 from ballast.telegram.rate_limiter import TURN_LUA
 from dbcore.redis_client import FIRST_WRITE_LUA
+
+DIRECT = "ballast:inbox:direct:"
+"""What the channels begin with on which processes are handed jobs; their names follow."""
 
 _FOLDER = files("ballast.inbox").joinpath("lua")
 
@@ -37,7 +41,7 @@ class Scripts:
                 FIRST_WRITE_LUA + _text("prelude"),
                 f"local ANSWER_MS = {{{bounds}}}",
                 f"local QUEUES = {{{queues}}}",
-                f"local BEARERS_MARK = '{BEARERS_MARK}'",
+                f"local BEARERS_MARK, DIRECT, DRAINS = '{BEARERS_MARK}', '{DIRECT}', '{DRAINS}'",
                 f"local function language_changes() return redis.call('GET', '{CHANGES_KEY}') or '' end\n",
             ]
         )

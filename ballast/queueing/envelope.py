@@ -32,6 +32,12 @@ def queue_of(kind: str) -> str:
     return "replies" if handler.database == "none" else "transactions"
 
 
+def is_short(kind: str) -> bool:
+    """Whether other jobs may wait behind one in the process that does it. An app's may take a minute."""
+    handler = INSTALLED.handlers.get(kind)
+    return handler is None or handler.is_by_task
+
+
 class Envelope(BaseModel):
     """A job with what is known about where it came from and where its answer goes; the inbox keeps these.
 

@@ -14,3 +14,6 @@ WORKERS = {
 
 DATABASE_QUEUES = ("users", "balances", "transactions", "broadcasts")
 """Those that are shut while the database is unavailable."""
+
+DIRECT_QUEUES = ("users", "balances", "transactions")
+"""Whose jobs a process that waits may be handed without a message, if it does those of all three."""

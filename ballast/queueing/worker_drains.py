@@ -34,7 +34,7 @@ SAYS_WITHIN_SECONDS = 10.0
 FORGOTTEN_AFTER_SECONDS = 86_400.0
 """What is left of a worker that is gone."""
 
-_DRAINS = "ballast:workers:drains"
+DRAINS = "ballast:workers:drains"
 _DRAINED = "ballast:workers:drained"
 
 
@@ -109,7 +109,7 @@ class Worker:
 
 def read(client: redis.Redis) -> dict[str, Drain]:
     """By worker. Raises redis.RedisError."""
-    drains = cast("dict[bytes, bytes]", client.hgetall(_DRAINS))
+    drains = cast("dict[bytes, bytes]", client.hgetall(DRAINS))
     drained = cast("dict[bytes, bytes]", client.hgetall(_DRAINED)) if drains else {}
     found = {}
     for name, kept in sorted(drains.items()):
@@ -123,7 +123,7 @@ def read(client: redis.Redis) -> dict[str, Drain]:
 
 def of(client: redis.Redis, worker: str) -> Drain | None:
     """Of one worker, by one command while it is not drained. Raises redis.RedisError."""
-    return read(client).get(worker) if client.hexists(_DRAINS, worker) else None
+    return read(client).get(worker) if client.hexists(DRAINS, worker) else None
 
 
 def node_of(report: Mapping[str, Any]) -> str:
@@ -179,17 +179,17 @@ def drain(
         ]
         pipeline.multi()
         for each in stale:
-            pipeline.hdel(_DRAINS, each)
+            pipeline.hdel(DRAINS, each)
             pipeline.hdel(_DRAINED, each)
-        pipeline.hsetnx(_DRAINS, name, json.dumps({"by": by, "at": now}))
+        pipeline.hsetnx(DRAINS, name, json.dumps({"by": by, "at": now}))
 
-    client.transaction(work, _DRAINS)
+    client.transaction(work, DRAINS)
 
 
 def resume(client: redis.Redis, name: str) -> None:
     """Let it take jobs again. One that is not drained stays as it is. Raises redis.RedisError."""
     with client.pipeline() as pipeline:
-        pipeline.hdel(_DRAINS, name)
+        pipeline.hdel(DRAINS, name)
         pipeline.hdel(_DRAINED, name)
         pipeline.execute()
 

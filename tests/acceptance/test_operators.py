@@ -122,6 +122,9 @@ async def test_two_beats_probe_once_a_period_and_one_carries_on_alone(
     await asyncio.to_thread(stack.wait_until, lambda: probes() >= alone + 2, "the other beat carries on")
 
 
+BALANCES = 5
+
+
 class Flower:
     """Its API, as `user:password`."""
 
@@ -199,6 +202,17 @@ async def test_an_operator_sees_and_starts_work_in_flower_and_nobodys_text(
         lambda: all(turned_on in stack.log(name) for name in ("main", "bulk")),
         "Flower has turned the workers' events on",
     )
+
+    for _ in range(BALANCES):  # most of which get to a process without a message of Celery's
+        await say(telegram, alice, "/balance")
+
+    def balances_shown() -> list[dict[str, Any]]:
+        return [*flower.tasks("workers.balances.show").values()]
+
+    await asyncio.to_thread(
+        stack.wait_until, lambda: len(balances_shown()) == BALANCES, "Flower shows what people asked for"
+    )
+    assert {(task["state"], task["kwargs"]) for task in balances_shown()} == {("SUCCESS", "job_id, place")}
 
     upkeep = ("workers.health.probe", "workers.broadcasts.watch")
     flower.start(upkeep[0], trigger="operator")

@@ -1,8 +1,8 @@
 """What Ballast uses of kombu and Celery without a promise of theirs. A release of one of them that lacks a part fails
 here, with what would break, before it fails an operator.
 
-They are in workers/kombu_patches.py and remote_control.py. tests/dbcore/guard/test_sqlalchemy_internals.py has those of
-SQLAlchemy.
+They are in workers/kombu_patches.py, pool.py and remote_control.py. tests/dbcore/guard/test_sqlalchemy_internals.py has
+those of SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from celery.concurrency import prefork
-from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.asynpool import AsynPool, Worker
 from celery.worker import control
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
@@ -23,7 +23,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
 from devstack.stack import ROOT
-from workers import kombu_patches
+from workers import kombu_patches, pool
 
 REPLACED: dict[tuple[Any, Any, str], str] = {
     (kombu_patches.Channel, kombu_redis.Channel, "_connparams"): "a worker ends when Redis restarts",
@@ -77,10 +77,20 @@ REPLACED: dict[tuple[Any, Any, str], str] = {
         "on_send_event_buffered",
     ): "each event is sent by itself, before its job is begun",
     (
-        kombu_patches.AsynPool,
+        pool.AsynPool,
         AsynPool,
         "_create_write_handlers",
     ): "a job waits until Redis is asked for the next one",
+    (
+        pool.AsynPool,
+        AsynPool,
+        "create_result_handler",
+    ): "Flower does not show what was done without a message",
+    (
+        pool.Worker,
+        Worker,
+        "_make_recv_method",
+    ): "no process waits for jobs without a message, and each is late",
     (kombu_patches.Consumer, Consumer, "on_unknown_message"): "the log quotes people",
     (kombu_patches.Consumer, Consumer, "on_unknown_task"): "the same",
     (kombu_patches.Consumer, Consumer, "on_invalid_task"): "the same",
@@ -129,12 +139,13 @@ def test_what_is_used_is_still_there(part: tuple[Any, str], what_breaks: str) ->
     assert hasattr(owner, name), f"{owner}.{name} is gone: {what_breaks}"
 
 
-def test_every_method_of_kombus_that_is_replaced_is_pinned() -> None:
-    tree = ast.parse((ROOT / "workers/kombu_patches.py").read_text())
+def test_every_method_of_theirs_that_is_replaced_is_pinned() -> None:
+    modules = (ROOT / f"workers/{name}.py" for name in ("kombu_patches", "pool"))
+    parts = [part for module in modules for part in ast.parse(module.read_text()).body]
     classes = {ours.__name__: (ours, theirs) for ours, theirs, _ in REPLACED}
     replaced = {
         (*classes[node.name], function.name)
-        for node in tree.body
+        for node in parts
         if isinstance(node, ast.ClassDef) and node.name in classes
         for function in node.body
         if isinstance(function, ast.FunctionDef) and not function.name.startswith("__")

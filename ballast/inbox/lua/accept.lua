@@ -1,14 +1,15 @@
 -- Take jobs on record, in the order they come.
 -- ARGV: grace_ms, lane_max, bearer_ms (the lease of a claim for whoever takes the message), fresh_ms (how old a worker's
---       beat may be), then for each job nineteen: id, lane, main lane ('' = none), the job that queued it ('' = none),
+--       beat may be), then for each job twenty: id, lane, main lane ('' = none), the job that queued it ('' = none),
 --       for how long it is put off (ms), queue, kind, envelope, total_max, failure ('' = none),
 --       dialogue key ('' = none), dialogue expected ('' = absent), dialogue next ('' = delete), its ttl_seconds, waited_ms,
 --       and Celery's message in four parts, between which its sequence belongs twice, and the claim ('' = the caller
---       publishes it)
+--       publishes it), and whether a process that waits may be handed it directly (1 or 0)
 -- Returns for each {status}, or {status, id, queue, kind, sequence} where the caller is to publish the job now, or
 -- {'conflict', dialogue}. It ends at the first conflict: the jobs behind it have no answer, and are not on record. Before
 -- them: how often somebody chose a language (languages.py).
 local grace_ms, lane_max, bearer_ms, fresh_ms = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local IDLE_ASKED_MAX = 8
 local today = math.floor(time[1] / DAY)
 
 -- Whether the job is claimed along with its record, for whoever takes its message: a worker takes it at once, as far as can
@@ -24,8 +25,25 @@ local function claim_for_bearer(id, sequence)
   redis.call('ZADD', DUE, now + bearer_ms, id)
 end
 
+-- Hand a job that is claimed for its bearer to a process that waits for one: of those the one that worked last. Whether it
+-- was heard. A dead one's channel has nobody on it, and one of a worker that is drained takes no more jobs.
+local function hand_over(id, queue, kind, sequence, claim)
+  for _ = 1, IDLE_ASKED_MAX do
+    local process = redis.call('ZPOPMAX', IDLE)[1]
+    if not process then return false end
+    local owner, worker = string.match(process, '^(%S+) (.*)$')
+    local listening = owner and redis.pcall('PUBSUB', 'NUMSUB', DIRECT .. owner)[2] -- nil where that is not allowed
+    if listening and listening > 0 and redis.call('HEXISTS', DRAINS, worker) == 0 then
+      local job = cjson.encode({id, queue, kind, sequence .. BEARERS_MARK, claim})
+      if type(redis.pcall('PUBLISH', DIRECT .. owner, job)) == 'number' then return true end
+    end
+  end
+  return false
+end
+
 local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, total_max, failure, dialogue, expected,
-    following, dialogue_ttl, waited_ms, message_begin, message_middle, message_place_end, message_end)
+    following, dialogue_ttl, waited_ms, message_begin, message_middle, message_place_end, message_end,
+    is_direct)
   if redis.call('SISMEMBER', done_key(today), id) == 1 or redis.call('SISMEMBER', done_key(today - 1), id) == 1 then
     return {'done'}
   end
@@ -74,9 +92,13 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
       local is_claimed = failure == '' and is_taken_at_once(dispatch[2])
       local mark = is_claimed and BEARERS_MARK or ''
       -- Whoever takes the message needs nothing else (CarriedClaim of records.py).
-      local claim = is_claimed and cjson.encode({now, tonumber(waited_ms), turn_of(envelope), envelope}) or 'null'
+      local claim = is_claimed and {now, tonumber(waited_ms), turn_of(envelope), envelope}
+      if claim and is_direct == '1' and hand_over(id, dispatch[2], dispatch[3], dispatch[4], claim) then
+        claim_for_bearer(id, dispatch[4])
+        return {'accepted'}
+      end
       local message = message_begin .. dispatch[4] .. message_middle .. dispatch[4] .. mark .. message_place_end ..
-        claim .. message_end
+        (claim and cjson.encode(claim) or 'null') .. message_end
       -- Refused, such as by a key of another type, it leaves the record as it is: the caller tries, and then the rescuer.
       if type(redis.pcall('LPUSH', dispatch[2], message)) == 'number' then
         if is_claimed then claim_for_bearer(id, dispatch[4]) end
@@ -92,8 +114,8 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
 end
 
 local receipts = {language_changes()}
-for first = 5, #ARGV, 19 do
-  local receipt = accept(unpack(ARGV, first, first + 18))
+for first = 5, #ARGV, 20 do
+  local receipt = accept(unpack(ARGV, first, first + 19))
   receipts[#receipts + 1] = receipt
   if receipt[1] == 'conflict' then break end
 end

@@ -1,6 +1,6 @@
 -- Users have their answers: remove the records, remember the ids, and hand out the next jobs of their lanes.
--- ARGV: grace_ms, then for each job: id, seen_at_ms, how many arguments follow for the balances that were seen then, and
---       these, as note_balances takes them.
+-- ARGV: grace_ms, a process that waits for a job and its worker ('' = none), then for each job: id, seen_at_ms, how many
+--       arguments follow for the balances that were seen then, and these, as note_balances takes them.
 -- Returns for each {notice} or, with the next job to be published now, {notice, id, queue, kind, sequence}; {} where there
 -- was no record.
 local grace_ms = tonumber(ARGV[1])
@@ -38,10 +38,14 @@ local function finish(id, seen_at, first, last)
   return {notice, dispatch[1], dispatch[2], dispatch[3], dispatch[4]}
 end
 
-local finished, i = {}, 2
+local finished, i = {}, 3
 while i <= #ARGV do
   local last = i + 2 + tonumber(ARGV[i + 2])
   finished[#finished + 1] = finish(ARGV[i], ARGV[i + 1] / 1000, i + 3, last)
   i = last + 1
+end
+if ARGV[2] ~= '' then
+  redis.pcall('ZADD', IDLE, now, ARGV[2])
+  redis.call('ZREMRANGEBYSCORE', IDLE, '-inf', now - 1000 * DAY) -- of processes that died
 end
 return finished

@@ -10,6 +10,7 @@ local function held_key(owner) return 'ballast:inbox:held:' .. owner end
 local function done_key(day) return 'ballast:inbox:done:' .. day end
 local ALL, DUE, OWNERS = 'ballast:inbox:all', 'ballast:inbox:due', 'ballast:inbox:owners'
 local TAKERS = 'ballast:inbox:takers'
+local IDLE = 'ballast:inbox:idle'
 local HELD_BACK, UNTOLD, SHUT = 'ballast:inbox:held_back', 'ballast:inbox:untold', 'ballast:inbox:shut'
 local TOTALS = 'ballast:totals'
 -- A job's field `told`: its user was told that it waits; or that it is late, and it was not known then that it waits; or so,

@@ -16,7 +16,7 @@ from kombu.connection import Connection
 from kombu.entity import Queue
 
 from ballast.builtin.balances import ShowBalance
-from ballast.inbox import Acceptance, CarriedClaim, Claim, Inbox, Offer, Publisher
+from ballast.inbox import Acceptance, Answered, CarriedClaim, Claim, DirectJob, Inbox, Offer, Publisher
 from ballast.inbox.limits import BEARER_LEASE_MS, TAKE_OVER_MS, TAKERS_FRESH_MS
 from ballast.inbox.redis_clock import RedisClock
 from ballast.jobs import task_name
@@ -93,6 +93,14 @@ def redis_ms(client: redis.Redis) -> float:
 
 def owner_of(client: redis.Redis, job_id: str = "a") -> bytes | None:
     return cast("bytes | None", client.hget(f"ballast:inbox:job:{job_id}", "owner"))
+
+
+def listen(inbox: Inbox, owner: str) -> redis.client.PubSub:
+    """To what the process is handed without a message."""
+    made: redis.client.PubSub = inbox._redis.pubsub()  # type: ignore[no-untyped-call]  # redis-py has none
+    made.subscribe(inbox.direct_channel(owner))
+    assert made.get_message(timeout=5)["type"] == "subscribe"
+    return made
 
 
 def silence(client: redis.Redis, owner: str) -> None:
@@ -374,7 +382,20 @@ def test_whose_message_waits_while_its_queue_shuts_is_told_and_the_job_stays_whe
     assert taker.claim("a", OWNER, queue="balances", sequence=message.sequence) is not None
 
 
-STEPS = ("accept", "take", "beat", "finish", "release", "lose", "put back", "die", "time")
+STEPS = (
+    "accept",
+    "offer",
+    "hear",
+    "take",
+    "beat",
+    "finish",
+    "release",
+    "give back",
+    "lose",
+    "put back",
+    "die",
+    "time",
+)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -384,7 +405,9 @@ STEPS = ("accept", "take", "beat", "finish", "release", "lose", "put back", "die
 def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_order(
     client: redis.Redis, steps: list[tuple[str, int, int]]
 ) -> None:
-    """Three processes, of which each holds what it was given until it does it, gives it back or dies."""
+    """Three processes, of which each holds what it was given, by a message or without one, until it does it, gives it
+    back or dies.
+    """
     client.flushdb()
     publisher = Publisher(client)
     owners = ["host:0:aa", "host:1:bb", "host:2:cc"]
@@ -394,11 +417,24 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
     done: list[str] = []
     for inbox, owner in zip(inboxes, owners, strict=True):
         inbox.beat(owner, {})
+    listening = [listen(inbox, owner) for inbox, owner in zip(inboxes, owners, strict=True)]
+
+    def offer(who: int) -> None:
+        inboxes[who].finish_many([Answered("nothing")], idle=f"{owners[who]} main@host")
+
+    def heard(who: int) -> DirectJob | None:
+        message = listening[who].get_message(ignore_subscribe_messages=True)
+        return None if message is None else DirectJob.read(message["data"])
+
+    def hear(who: int) -> None:
+        if (job := heard(who)) is not None:
+            do(who, Taken(job.job_id, job.sequence, job.carried))
 
     def take(who: int) -> None:
-        if not client.llen("balances"):
-            return
-        message = take_message(client)
+        if client.llen("balances"):
+            do(who, take_message(client))
+
+    def do(who: int, message: Taken) -> None:
         claim = take_over(inboxes[who], message)
         found = (claim,) if claim is not None else claimed(who, message)
         for claim in found:
@@ -435,6 +471,12 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
             job_id = f"j{len(lanes):02}"
             lanes[job_id] = number
             accept(inboxes[who], job_id, f"user:{number}")
+        elif step == "offer":
+            offer(who)
+        elif step == "hear":
+            hear(who)
+        elif step == "give back" and (job := heard(who)) is not None:
+            inboxes[who].give_back_direct(job, owners[who])
         elif step == "take":
             take(who)
         elif step == "beat":
@@ -451,11 +493,14 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
             inboxes[who].leave(owners[who])
             inboxes[who] = Inbox(client)
             held[who] = []
+            listening[who].reset()
+            listening[who] = listen(inboxes[who], owners[who])
             inboxes[who].beat(owners[who], {})
         elif step == "time":
             pass_time()
     for _ in range(3 * len(lanes) + 1):
         for who in range(3):
+            hear(who)
             take(who)
             while held[who]:
                 finish(who)
@@ -466,3 +511,5 @@ def test_whatever_is_lost_each_job_is_held_by_one_process_and_done_once_and_in_o
         by_lane[lanes[job_id]].append(job_id)
     assert all(order == sorted(order) for order in by_lane.values())
     assert (inboxes[0].size(), client.llen("balances")) == (0, 0)
+    for each in listening:
+        each.reset()
