@@ -41,7 +41,7 @@ from dbcore.settings import Settings, SettingsError, load_settings
 from workers import relay
 from workers.broadcasts.broadcaster import SENDS_AT_ONCE, Broadcaster
 from workers.direct_jobs import DirectJobs
-from workers.draining import RoundSize
+from workers.draining import DRAINED_QUEUES, RoundSize
 from workers.heartbeat import Heartbeat
 from workers.in_flight import InFlight
 
@@ -61,8 +61,17 @@ thread that does the jobs ends one and begins the next.
 class WorkerContext:
     """Everything a task reaches for. `owner` names this process in the inbox's claims."""
 
-    def __init__(self, settings: Settings, app: Celery, *, forked: bool = False, node: str = "") -> None:
-        """forked -- it is a prefork pool's child, which runs one task at a time.
+    def __init__(
+        self,
+        settings: Settings,
+        app: Celery,
+        *,
+        queues: Sequence[str] = (),
+        forked: bool = False,
+        node: str = "",
+    ) -> None:
+        """queues -- of the worker, also those that are paused. None are those that the app consumes now.
+        forked -- it is a prefork pool's child, which runs one task at a time.
         node -- the worker's name in Celery, `main@host`.
         """
         self._node = node
@@ -72,7 +81,7 @@ class WorkerContext:
         pace = pace_of(settings)
         self.inbox = Inbox(self.redis, owner_dead_seconds=pace.owner_dead)
         self.publisher = Publisher(self.redis)
-        self.queues = sorted(app.amqp.queues.consume_from)
+        self.queues = sorted(queues or app.amqp.queues.consume_from)
         bulk = {"broadcasts"} == {*self.queues} & {*DATABASE_QUEUES}
         self.engine, self.link = join(settings, self.redis, self.owner, forked=forked, bulk=bulk)
         self.counters = LocalCounters()
@@ -90,8 +99,10 @@ class WorkerContext:
         self.method_waits: Batcher[str, float] = Batcher(self.rate_limiter.method_waits)
         self.finishing: Batcher[Answered, Finish] = Batcher(self._finish_many)
         self.direct_jobs: DirectJobs | None = None
-        # Where Redis is asked seldom, none are handed out: nobody would soon notice that one was lost.
-        if forked and {*DIRECT_QUEUES} <= {*self.queues} and self.inbox.takes_over:
+        # Not in a process whose tasks may take long, nor where Redis is asked seldom: nobody would soon notice that a
+        # job waits, or was lost.
+        does_commands_alone = {*DIRECT_QUEUES} <= {*self.queues} <= DRAINED_QUEUES
+        if forked and does_commands_alone and self.inbox.takes_over:
             self.direct_jobs = DirectJobs(self.redis, self.inbox, self.owner, node, check_seconds=pace.check)
         self.backups = BackupStarter(self.redis, settings)
         self.in_flight = InFlight()
@@ -165,6 +176,7 @@ class WorkerContexts:
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._node = ""  # the children have it by the fork
+        self._queues: Sequence[str] = ()
         self._lock = threading.Lock()
         self._made: WorkerContext | None = None
         self._made_by: int | None = None
@@ -173,10 +185,16 @@ class WorkerContexts:
         """This process's, made at the first call: also in pools that do not fork (threads, solo)."""
         with self._lock:
             if self._made is None or self._made_by != os.getpid():
-                self._made = WorkerContext(load_settings(), self._app, forked=forked, node=self._node)
+                self._made = WorkerContext(
+                    load_settings(), self._app, queues=self._queues, forked=forked, node=self._node
+                )
                 self._made_by = os.getpid()
                 self._made.start()
             return self._made
+
+    def note_queues(self, queues: Sequence[str]) -> None:
+        """Before any is paused: a child that is forked later would not find it among those that are consumed."""
+        self._queues = queues
 
     def note_node(self, sender: str, **_celery: Any) -> None:
         """Celery's `celeryd_init`: before any child is forked."""

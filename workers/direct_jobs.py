@@ -8,11 +8,11 @@ what was begun before, an app's jobs, and a process's first job.
 
 from __future__ import annotations
 
-import select
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from typing import Any
 
 import redis
@@ -27,6 +27,10 @@ AGAIN_SECONDS = 1.0
 
 REFUSED_SECONDS = 60.0
 """After Redis refused it: its user may not use the channel."""
+
+
+PIECES_SECONDS = 1.0
+"""For how long the rest of a message may be under way."""
 
 
 class DirectJobs:
@@ -47,7 +51,7 @@ class DirectJobs:
         """
         self._inbox = inbox
         self._owner = owner
-        self._node = node
+        self._idle = f"{owner} {node}"
         self._check_seconds = check_seconds
         self._clock = clock
         self._channel = inbox.direct_channel(owner)
@@ -67,8 +71,9 @@ class DirectJobs:
             yield None
             return
         with self._offering:
-            self._is_offered = True
-            yield f"{self._owner} {self._node}"
+            is_waiting = self._is_waiting
+            self._is_offered |= is_waiting
+            yield self._idle if is_waiting else None
 
     def wait(self, pipe: Any, seconds: float | None) -> DirectJob | None:
         """The next job. None if there is something to read in `pipe`, or after so many seconds."""
@@ -83,7 +88,7 @@ class DirectJobs:
                 left = self._check_seconds if self._pubsub.subscribed else self._again_at - now
                 if until is not None:
                     left = min(left, until - now)
-                if pipe in select.select([pipe, *self._sockets()], [], [], max(0.0, left))[0]:
+                if pipe in wait([pipe, *self._sockets()], max(0.0, left)):
                     return None
                 if until is not None and self._clock() >= until:
                     return None
@@ -111,7 +116,7 @@ class DirectJobs:
                 return
             self._is_offered = False
         try:
-            self._inbox.withdraw(f"{self._owner} {self._node}")
+            self._inbox.withdraw(self._idle)
         except redis.RedisError as error:
             log.warning("direct_jobs_not_withdrawn", error=type(error).__name__)
         while (job := self.take()) is not None:
@@ -139,11 +144,10 @@ class DirectJobs:
         connection = self._pubsub.connection
         while connection is not None and connection.can_read(timeout=0):
             self._heard_at, self._asked_at = now, None
-            message = self._pubsub.get_message(timeout=0)
+            message = self._pubsub.get_message(timeout=PIECES_SECONDS)
             if message is not None and message["type"] == "message":
                 job = DirectJob.read(message["data"])
                 if job is not None:
-                    self._is_offered = False
                     return job
                 log.error("direct_job_unreadable")
         if self._asked_at is not None and now - self._asked_at >= self._check_seconds:

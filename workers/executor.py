@@ -29,7 +29,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from ballast.inbox import CarriedClaim, Claim, Claims, DirectJob
 from ballast.jobs import Discard, Job, task_name
 from ballast.messages import Message
-from ballast.queueing.envelope import Envelope, is_short
+from ballast.queueing.envelope import Envelope, is_quick, is_short
 from ballast.queueing.queues import DATABASE_QUEUES
 from ballast.texts import speaking
 from dbcore.errors import DatabaseAway
@@ -79,7 +79,7 @@ def execute(
     Raises EnqueueFailed where an operator's job could not be taken on record now.
     """
     job_id, refused = on_record(worker, job_type, task_id, arguments)
-    if worker.direct_jobs is not None and not is_short(job_type.kind):
+    if worker.direct_jobs is not None and not is_quick(job_type.kind):
         worker.direct_jobs.withdraw()
     handler = Handler(job_type, apply)
     _go_on_from(worker, queue, job_id, str(arguments.get("place", "")), handler, carried)
@@ -89,10 +89,10 @@ def execute(
 
 def execute_direct(worker: WorkerContext, job: DirectJob) -> bool:
     """Execute a job that this process was handed without a message. False if it is left to others: this process does
-    not know its kind, or it is not short.
+    not know its kind, or it may take long.
     """
     handler = handlers.find(job.kind)
-    if handler is None or not is_short(job.kind):
+    if handler is None or not is_quick(job.kind):
         return False
     _go_on_from(worker, job.queue, job.job_id, job.sequence, handler, job.carried)
     return True

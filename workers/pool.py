@@ -3,17 +3,21 @@
 A job goes to a child that has none at once. Celery hands it over when its event loop comes round again, after it has
 asked Redis for the next message.
 
-A child that waits for Celery waits for the jobs too that it is handed without a message (direct_jobs.py). It tells its
-parent of them soon after, so that Flower shows them like any other task.
+A child that waits for Celery also waits for jobs that it is handed without a message (direct_jobs.py). While it does
+one, Celery's tasks go to other children first. It tells its parent of them soon after, so that Flower shows them like
+any other task.
 """
 
 from __future__ import annotations
 
-import select
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from ctypes import c_bool
+from multiprocessing.connection import wait
+from multiprocessing.sharedctypes import RawValue
 from typing import Any, NamedTuple
 
 import structlog
@@ -30,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 TOLD_SECONDS = 0.5
 """How much later the parent hears of a job that was done without a message."""
+
+PARENT_SECONDS = 5.0
+"""How often a child that waits looks whether its parent lives. Nothing else says so: siblings hold the pipes open."""
 
 DONE_DIRECTLY = "done directly"
 """What marks such a report among a child's messages to its parent."""
@@ -48,8 +55,15 @@ class Worker(CeleryWorker):
     """A child of the pool."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+        self.is_at_work = RawValue(c_bool, False)
+        """On a job that came without a message. In memory that the parent shares."""
+        self._parent = os.getpid()
         self._done: list[Done] = []
+        super().__init__(*arguments, **options)
+
+    def contribute_to_object(self, obj: Any) -> Any:
+        obj.is_at_work = self.is_at_work
+        return super().contribute_to_object(obj)
 
     def _make_recv_method(self, conn: Any) -> Callable[[float], tuple[bool, Any]]:
         receive: Callable[[float], tuple[bool, Any]] = super()._make_recv_method(conn)
@@ -66,25 +80,35 @@ class Worker(CeleryWorker):
         return receive_or_do
 
     def _do_until_ready(self, context: Any, pipe: Any) -> bool:
-        """Wait for Celery's next task, or do one job that came without a message. Whether Celery's is there: it is not
-        kept waiting by many of those, nor one of those by many of Celery's.
+        """Wait for Celery's next task, or do one job that came without a message. Whether Celery's is there. They take
+        turns, so neither starves the other.
+
+        Raises EOFError if the parent has ended.
         """
-        job = context.direct_jobs.wait(pipe, TOLD_SECONDS if self._done else None)
+        job = context.direct_jobs.wait(pipe, TOLD_SECONDS if self._done else PARENT_SECONDS)
         if job is not None:
-            self._do(context, job)
+            self.is_at_work.value = True
+            try:
+                self._do(context, job)
+            finally:
+                self.is_at_work.value = False
+        elif os.getppid() != self._parent:
+            raise EOFError
         if self._done and (job is None or time.time() - self._done[0].at >= TOLD_SECONDS):
+            if os.getppid() != self._parent:
+                raise EOFError
             self.outq.put((DONE_DIRECTLY, (self._done,)))
             self._done = []
-        return bool(select.select([pipe], [], [], 0)[0])
+        return bool(wait([pipe], 0))
 
     def _do(self, context: Any, job: DirectJob) -> None:
         at, began = time.time(), time.monotonic()
         try:
             with _time_limits():
                 is_done = execute_direct(context, job)
-        except (
-            Exception
-        ):  # the edge of a job that no task of Celery's is around; the rescuer sees to its record
+        except Exception:
+            # The edge of a job that no task of Celery's is around; the rescuer sees to its record.
+            signal.setitimer(signal.ITIMER_REAL, 0)
             log.exception("direct_job_tripped", job_id=job.job_id)
             return
         if is_done:
@@ -136,6 +160,9 @@ class AsynPool(CeleryPool):
             put(job)
             idle = [fd for fd in self._all_inqueues - self._active_writes if fd not in self._busy_workers]
             if idle:
-                write(idle)
+                write(sorted(idle, key=lambda fd: bool(self._fileno_to_inq[fd].is_at_work.value)))
 
         self._quick_put = put_and_write
+
+    def _worker_active(self, worker: Any) -> bool:
+        return bool(worker.is_at_work.value or super()._worker_active(worker))

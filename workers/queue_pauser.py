@@ -133,6 +133,7 @@ class QueuePauserStep(bootsteps.StartStopStep):
         if self._watch is None:  # not with each connection to Redis
             worker_drains.resume(parent.redis_client(), consumer.hostname)
             self._queues = tuple(consumer.app.amqp.queues.consume_from)
+            consumer.app.contexts.note_queues(self._queues)
         self._watch = Watch(
             parent.redis_client(), pace_of(settings), consumer.hostname, self._queues, _has_no_message
         )

@@ -1,8 +1,8 @@
 """The inbox: one record in Redis for each job, from before Telegram is told "got it" until the user has the answer.
 
-Celery's message is only the fast path and carries nothing but the job's id. The record is the truth: it says whether
-the job is still to be done, whose turn it is in the user's lane, which process holds it and what of it is done. A
-message that Celery loses is published again from here; a second copy of one finds the record held or gone, and is
+Celery's message, or what a process is handed without one, is only the fast path. The record is the truth: it says
+whether the job is still to be done, whose turn it is in the user's lane, which process holds it and what of it is done.
+A message that Celery loses is published again from here; a second copy of one finds the record held or gone, and is
 dropped.
 
 Every step is one Lua script, so each is atomic and one round trip. Keys (all below `ballast:inbox:`):
@@ -19,7 +19,7 @@ Every step is one Lua script, so each is atomic and one round trip. Keys (all be
     owners        zset   process -> its last beat
     takers        zset   the same of those that can take a job over with its message
     held:<owner>  set    ids that a process holds
-    idle          zset   process and its worker -> since when it waits for a job that is handed to it
+    idle          zset   process and its worker -> when it finished a job last; it waits for one that is handed to it
     told:<what>   string which job told a presser of what is settled already; for a day
     done:<day>    set    ids finished that day; looked at today and tomorrow, for Telegram repeats an update for a day
     key:<key>     string what an operator's idempotency key stands for, for two days
@@ -89,7 +89,7 @@ from ballast.inbox.records import (
 from ballast.inbox.redis_clock import RedisClock
 from ballast.inbox.scripts import DIRECT, TURN_OF_A_JOB_LUA, Scripts
 from ballast.operators.roles import Roles
-from ballast.queueing.envelope import Envelope, is_short, main_lane, queue_of
+from ballast.queueing.envelope import Envelope, is_quick, main_lane, queue_of
 from ballast.queueing.queues import DIRECT_QUEUES, QUEUES
 from ballast.telegram.rate_limiter import TURN_LUA, TURN_SECONDS
 from dbcore.breaker.outages import OUTAGES_LUA
@@ -520,5 +520,5 @@ def _accept_arguments(offer: Offer, record: str, *, publish: bool) -> list[str |
         step.kept_seconds,
         max(0, int(1000 * offer.waited_seconds)),
         *message,
-        int(queue in DIRECT_QUEUES and is_short(envelope.kind)),
+        int(queue in DIRECT_QUEUES and is_quick(envelope.kind)),
     ]

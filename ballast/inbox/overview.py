@@ -12,6 +12,7 @@ import redis
 from ballast.apps.installed import INSTALLED
 from ballast.inbox.records import record_key, texts_of
 from ballast.inbox.scripts import Scripts
+from ballast.queueing.envelope import takes_its_time
 from dbcore.breaker import FleetView
 
 OVERDUE_SECONDS = 15.0
@@ -21,11 +22,7 @@ RECOVERY_SECONDS = 60.0
 """So long after an outage what waited is being worked through, and nobody is alarmed by its age."""
 
 _LOOKED_AT_MAX = 500
-_TAKE_THEIR_TIME = tuple(
-    kind
-    for kind, handler in INSTALLED.handlers.items()
-    if handler.declared is not None and handler.declared.takes_its_time
-)
+_TAKE_THEIR_TIME = tuple(kind for kind in INSTALLED.handlers if takes_its_time(kind))
 
 PROCESSES_MAX = 1_000
 """Looked at, of those that beat."""

@@ -38,6 +38,17 @@ def is_short(kind: str) -> bool:
     return handler is None or handler.is_by_task
 
 
+def takes_its_time(kind: str) -> bool:
+    """Whether nobody waits for it, and it may take a minute."""
+    handler = INSTALLED.handlers.get(kind)
+    return handler is not None and handler.declared is not None and handler.declared.takes_its_time
+
+
+def is_quick(kind: str) -> bool:
+    """Whether it takes a moment, so that a process may be handed it without a message of Celery's."""
+    return is_short(kind) and not takes_its_time(kind)
+
+
 class Envelope(BaseModel):
     """A job with what is known about where it came from and where its answer goes; the inbox keeps these.
 

@@ -87,6 +87,16 @@ REPLACED: dict[tuple[Any, Any, str], str] = {
         "create_result_handler",
     ): "Flower does not show what was done without a message",
     (
+        pool.AsynPool,
+        AsynPool,
+        "_worker_active",
+    ): "a process is ended in the middle of a job without a message",
+    (
+        pool.Worker,
+        Worker,
+        "contribute_to_object",
+    ): "tasks wait for a child that is busy while others are idle",
+    (
         pool.Worker,
         Worker,
         "_make_recv_method",

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -280,17 +281,86 @@ made.terminate()
 """
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """In a process of its own, which nothing connects to a server."""
     env = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1/0"}
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT, env=env
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        env=env,
     )
 
 
 def test_celery_s_tasks_get_their_turn_however_many_jobs_come_without_a_message() -> None:
     done = run(IN_THE_POOL)
     assert done.stdout.strip() == "True {('job', 'workers.balances.show')}", done.stderr
+
+
+WHILE_BUSY = """
+import os, sys, time
+from pathlib import Path
+from types import SimpleNamespace
+from celery import current_app
+from celery.concurrency.asynpool import SCHED_STRATEGY_FAIR
+from celery.concurrency.prefork import TaskPool
+from kombu.asynchronous import Hub, set_event_loop
+from ballast.inbox import CarriedClaim, DirectJob
+from multiprocessing.connection import wait
+from workers import kombu_patches, pool
+
+class Once:
+    "The process that does Celery's first task is handed a job that takes long after it."
+    def wait(self, pipe, seconds):
+        if wait([pipe], seconds if not tasks else 0):
+            return None
+        return DirectJob("job", "balances", "balances.show", "1+", CarriedClaim(0, 0, False, "")) if tasks else None
+
+tasks = []
+
+def task():
+    tasks.append(1)
+    return os.getpid()
+
+def execute_direct(context, job):
+    busy.touch()
+    while not done.exists():
+        time.sleep(0.01)
+    tasks.clear()
+    return True
+
+folder = Path(sys.argv[1])
+busy, done = folder / "busy", folder / "done"
+pool.execute_direct = execute_direct
+current_app.contexts = SimpleNamespace(mine=lambda forked: SimpleNamespace(direct_jobs=Once()))
+kombu_patches.install()
+hub = Hub()
+set_event_loop(hub)
+made = TaskPool.Pool(processes=3, sched_strategy=SCHED_STRATEGY_FAIR, synack=False, threads=False)
+made.register_with_event_loop(hub)
+turns, until, results = hub.create_loop(), time.monotonic() + 60, []
+hub.call_repeatedly(0.05, lambda: None)
+while len(made._all_inqueues) < 3:
+    next(turns)
+made.apply_async(task, callback=results.append)
+while not busy.exists() and time.monotonic() < until:
+    next(turns)
+made.apply_async(os.getpid, callback=results.append)
+while len(results) < 2 and time.monotonic() < until:
+    next(turns)
+print(len(set(results)), sum(map(made._worker_active, made._pool)))
+done.touch()
+made.terminate()
+"""
+
+
+def test_celery_s_task_goes_to_another_child_than_one_that_does_a_job_without_a_message(
+    tmp_path: Path,
+) -> None:
+    done = run(WHILE_BUSY, str(tmp_path))
+    assert done.stdout.strip() == "2 1", done.stderr
 
 
 TOO_LONG = """

@@ -25,8 +25,8 @@ local function claim_for_bearer(id, sequence)
   redis.call('ZADD', DUE, now + bearer_ms, id)
 end
 
--- Hand a job that is claimed for its bearer to a process that waits for one: of those the one that worked last. Whether it
--- was heard. A dead one's channel has nobody on it, and one of a worker that is drained takes no more jobs.
+-- Hand a job that is claimed for its bearer to a process that waits for one: of those the one that worked last. Returns
+-- whether a process got it. A dead one's channel has nobody on it, and one of a worker that is drained takes no more jobs.
 local function hand_over(id, queue, kind, sequence, claim)
   for _ = 1, IDLE_ASKED_MAX do
     local process = redis.call('ZPOPMAX', IDLE)[1]

@@ -103,7 +103,8 @@ for _, id in ipairs(due) do
     first_write('ZADD', DUE, now + dead_after_ms, id)
   elseif is_its_turn(id) then
     local queue = fields[4]
-    if is_claimed_ahead and is_next(queue, fields[3]) then redis.call('HINCRBY', job_key(id), 'deliveries', -1) end
+    local is_untaken = is_claimed_ahead and is_next(queue, fields[3])
+    if is_untaken then redis.call('HINCRBY', job_key(id), 'deliveries', -1) end
     if fields[2] then let_go(id) end
     local ahead = queue and tonumber(fields[3]) - tonumber(redis.call('HGET', CLAIMED, queue) or '0')
     if is_shut(id) then
@@ -111,7 +112,8 @@ for _, id in ipairs(due) do
       redis.call('ZADD', HELD_BACK, redis.call('ZSCORE', ALL, id) or now, id)
       redis.call('HDEL', job_key(id), 'ready_at')
       note_untold(id)
-    elseif fields[3] and ahead >= 0 and QUEUES[queue] and redis.call('LLEN', queue) > 0 then
+    elseif fields[3] and ahead >= 0 and QUEUES[queue] and redis.call('LLEN', queue) > 0 and
+        (is_untaken or not is_claimed_ahead) then -- claimed ahead, its queue was empty: its message is the next one, or gone
       -- It waits its turn in a long queue: no second copy, and no look at it before its turn may come, at 1,000 a second.
       first_write('ZADD', DUE, now + grace_ms + math.min(ahead, LONG_QUEUE_MS), id)
       redis.call('HSETNX', job_key(id), 'ready_at', now) -- it was held back, or comes from the release before

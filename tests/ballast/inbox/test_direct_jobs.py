@@ -194,6 +194,18 @@ def test_one_that_its_process_never_took_comes_as_a_message_and_the_late_one_is_
     assert one.inbox.claim(late.job_id, ONE, queue=late.queue, sequence=late.sequence) is None
 
 
+def test_one_that_its_process_never_took_does_not_wait_behind_the_messages_of_others(
+    one: Process, client: redis.Redis
+) -> None:
+    """Sequences go on and on where jobs are handed over, and nobody notes which of them was claimed."""
+    client.hset("ballast:inbox:sequence", "balances", "9000")
+    one.offer()
+    accept(one.inbox)
+    client.lpush("balances", "message")
+    client.zincrby("ballast:inbox:due", -BEARER_LEASE_MS, "a")
+    assert [dispatch.job_id for dispatch in one.inbox.rescue(10)[1]] == ["a"]
+
+
 def test_one_that_is_taken_late_is_claimed_by_a_write(one: Process, client: redis.Redis) -> None:
     one.offer()
     accept(one.inbox)
