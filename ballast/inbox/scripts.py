@@ -9,10 +9,12 @@ import redis
 
 from ballast.chat.languages import CHANGES_KEY
 from ballast.inbox.publisher import BEARERS_MARK
+from ballast.queueing.queue_pauses import PAUSED
 from ballast.queueing.queues import QUEUES
 from ballast.queueing.worker_drains import DRAINS
 from ballast.status import counters
 from ballast.telegram.rate_limiter import TURN_LUA
+from dbcore.breaker.store import STATE_KEY
 from dbcore.redis_client import FIRST_WRITE_LUA
 
 DIRECT = "ballast:inbox:direct:"
@@ -41,7 +43,8 @@ class Scripts:
                 FIRST_WRITE_LUA + _text("prelude"),
                 f"local ANSWER_MS = {{{bounds}}}",
                 f"local QUEUES = {{{queues}}}",
-                f"local BEARERS_MARK, DIRECT, DRAINS = '{BEARERS_MARK}', '{DIRECT}', '{DRAINS}'",
+                f"local BEARERS_MARK, DIRECT = '{BEARERS_MARK}', '{DIRECT}'",
+                f"local BREAKER, PAUSED, DRAINS = '{STATE_KEY}', '{PAUSED}', '{DRAINS}'",
                 f"local function language_changes() return redis.call('GET', '{CHANGES_KEY}') or '' end\n",
             ]
         )

@@ -24,7 +24,7 @@ PAUSABLE = DATABASE_QUEUES
 READ_EVERY_SECONDS = 3.0
 """While none is paused."""
 
-_KEY = "ballast:queues:paused"
+PAUSED = "ballast:queues:paused"
 _RESUMED = "ballast:queues:resumed"
 
 
@@ -40,12 +40,12 @@ def pause(client: redis.Redis, queue: str, by: str) -> None:
     """Every worker knows within four seconds. One that is paused stays as it is. Raises redis.RedisError."""
     if queue not in PAUSABLE:
         raise ValueError(f"queue: expected one of {', '.join(PAUSABLE)}; got {queue!r}")
-    client.hsetnx(_KEY, queue, json.dumps({"by": by, "at": redis_time(client)}))
+    client.hsetnx(PAUSED, queue, json.dumps({"by": by, "at": redis_time(client)}))
 
 
 def resume(client: redis.Redis, queue: str) -> None:
     """One that is not paused stays as it is. Raises redis.RedisError."""
-    if client.hdel(_KEY, queue):
+    if client.hdel(PAUSED, queue):
         client.hset(_RESUMED, queue, int(1000 * redis_time(client)))
 
 
@@ -67,5 +67,5 @@ class PauseReader:
 
 def read(client: redis.Redis) -> dict[str, QueuePause]:
     """By queue. Raises redis.RedisError."""
-    found = cast(dict[bytes, bytes], client.hgetall(_KEY))
+    found = cast(dict[bytes, bytes], client.hgetall(PAUSED))
     return {queue.decode(): QueuePause(**json.loads(kept)) for queue, kept in sorted(found.items())}

@@ -44,12 +44,12 @@ TRIES_MAX = 10
 _AGE_STEP_SECONDS = 0.25
 
 CONNECTIONS_KEY = "ballast:connections"
-_KEY = "ballast:breaker"
-_EVENTS = f"{_KEY}:events"
-_RECENT = f"{_KEY}:recent"
-_COUNTS = f"{_KEY}:counts"
-_EVENT_WRITER = f"{_KEY}:scribe"
-_SATURATED = f"{_KEY}:saturated"
+STATE_KEY = "ballast:breaker"
+_EVENTS = f"{STATE_KEY}:events"
+_RECENT = f"{STATE_KEY}:recent"
+_COUNTS = f"{STATE_KEY}:counts"
+_EVENT_WRITER = f"{STATE_KEY}:scribe"
+_SATURATED = f"{STATE_KEY}:saturated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +200,7 @@ class FleetStore:
 
     def forget_state(self) -> None:
         """It is closed, as where Redis is empty."""
-        self._redis.delete(_KEY)
+        self._redis.delete(STATE_KEY)
 
     def reserve(self, process: str, wanted: int, budget: int) -> int:
         """How many connections a process that starts may have, at least one. It is held by its exchanges."""
@@ -249,7 +249,7 @@ class FleetStore:
 def read_state(client: redis.Redis) -> tuple[FleetState, float]:
     """The state and Redis's time, in one round trip. Raises redis.RedisError, StateUnreadable."""
     pipeline = client.pipeline(transaction=False)
-    pipeline.get(_KEY)
+    pipeline.get(STATE_KEY)
     pipeline.time()
     try:
         text, (seconds, microseconds) = pipeline.execute()
@@ -263,7 +263,7 @@ def read_state(client: redis.Redis) -> tuple[FleetState, float]:
 def state_now(client: redis.Redis) -> FleetState:
     """The state without the time: one command. Raises redis.RedisError, StateUnreadable."""
     try:
-        return _state_of(cast("bytes | None", client.get(_KEY)))
+        return _state_of(cast("bytes | None", client.get(STATE_KEY)))
     except redis.ResponseError as error:
         if "WRONGTYPE" not in str(error):
             raise

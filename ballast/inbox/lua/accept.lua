@@ -25,6 +25,13 @@ local function claim_for_bearer(id, sequence)
   redis.call('ZADD', DUE, now + bearer_ms, id)
 end
 
+-- Whether a worker that heard of everything at once would take a job of this queue. By SHUT it is known a moment later.
+local function is_flowing(queue)
+  local breaker = redis.pcall('GET', BREAKER) or ''
+  local is_open = type(breaker) ~= 'string' or (breaker ~= '' and not string.find(breaker, '"state":"closed"', 1, true))
+  return not is_open and redis.call('HEXISTS', PAUSED, queue) == 0
+end
+
 -- Hand a job that is claimed for its bearer to a process that waits for one: of those the one that worked last. Returns
 -- whether a process got it. A dead one's channel has nobody on it, and one of a worker that is drained takes no more jobs.
 local function hand_over(id, queue, kind, sequence, claim)
@@ -93,7 +100,8 @@ local function accept(id, beside, main, after, delay_ms, queue, kind, envelope, 
       local mark = is_claimed and BEARERS_MARK or ''
       -- Whoever takes the message needs nothing else (CarriedClaim of records.py).
       local claim = is_claimed and {now, tonumber(waited_ms), turn_of(envelope), envelope}
-      if claim and is_direct == '1' and hand_over(id, dispatch[2], dispatch[3], dispatch[4], claim) then
+      if claim and is_direct == '1' and is_flowing(dispatch[2]) and
+          hand_over(id, dispatch[2], dispatch[3], dispatch[4], claim) then
         claim_for_bearer(id, dispatch[4])
         return {'accepted'}
       end

@@ -14,8 +14,9 @@ from ballast.inbox import Acceptance, Answered, Claim, DirectJob, Inbox, Offer
 from ballast.inbox.limits import BEARER_LEASE_MS, TAKE_OVER_MS
 from ballast.jobs import Job
 from ballast.messages import Message
-from ballast.queueing import worker_drains
+from ballast.queueing import queue_pauses, worker_drains
 from ballast.queueing.envelope import Envelope
+from dbcore.breaker import override
 
 NODE = "main@host"
 ONE, OTHER = "host:1:aa", "host:2:bb"
@@ -156,7 +157,9 @@ def test_a_process_that_withdrew_is_handed_nothing(one: Process, client: redis.R
     assert waits(client) == 1
 
 
-@pytest.mark.parametrize("why", ["a message waits", "its queue is shut", "old worker", "of another queue"])
+@pytest.mark.parametrize(
+    "why", ["a message waits", "its queue is shut", "paused", "breaker", "old worker", "of another queue"]
+)
 def test_a_job_that_is_not_to_be_taken_at_once_comes_as_a_message(
     one: Process, client: redis.Redis, why: str
 ) -> None:
@@ -166,6 +169,10 @@ def test_a_job_that_is_not_to_be_taken_at_once_comes_as_a_message(
         client.lpush("balances", "message")
     elif why == "its queue is shut":
         one.inbox.rescue(10, shut=["balances"])
+    elif why == "paused":  # no worker may have heard of it yet
+        queue_pauses.pause(client, "balances", by="test")
+    elif why == "breaker":  # the same
+        override.set_override(client, "open", "test")
     elif why == "old worker":  # whether it reads what a claim says is not known
         client.zadd("ballast:inbox:owners", {OTHER: 2e15})
     else:
