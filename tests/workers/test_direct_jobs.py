@@ -252,12 +252,11 @@ from workers import kombu_patches, pool
 
 class Endless:
     "As if a job came whenever the process waits."
-    done = 0
     def wait(self, pipe, seconds):
         return DirectJob("job", "balances", "balances.show", "1+", CarriedClaim(0, 0, False, ""))
 
 def execute_direct(context, job):
-    Endless.done += 1
+    time.sleep(0.002)
     return True
 
 jobs, told = Endless(), []

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 
 import psutil
 
+from ballast.inbox import Inbox
 from ballast.queueing import worker_drains
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
@@ -99,12 +100,12 @@ async def test_a_process_that_was_killed_while_it_waited_is_handed_nothing(
 ) -> None:
     (alice,) = await register(telegram, "Alice")
     pid = await waiting_process(stack, telegram, alice)
-    process = psutil.Process(pid)
-    process.kill()
+    owner = _text(stack.redis.zrevrange("ballast:inbox:idle", 0, 0)[0]).partition(" ")[0]
+    os.kill(pid, signal.SIGKILL)
     await asyncio.to_thread(
         stack.wait_until,
-        lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE,
-        "the process has ended",
+        lambda: stack.redis.pubsub_numsub(Inbox.direct_channel(owner))[0][1] == 0,
+        "its kernel has closed the connections of the dead process",
     )
     with listening(stack) as direct:
         assert "Your balance" in (await say(telegram, alice, "/balance")).text
