@@ -34,7 +34,7 @@ PIECES_SECONDS = 1.0
 
 
 class DirectJobs:
-    """Of one process. But for `offer`, its main thread alone calls them."""
+    """Those of one process. Only `offer` may be called outside its main thread."""
 
     def __init__(
         self,

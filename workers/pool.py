@@ -92,11 +92,10 @@ class Worker(CeleryWorker):
                 self._do(context, job)
             finally:
                 self.is_at_work.value = False
-        elif os.getppid() != self._parent:
+        is_told = bool(self._done) and (job is None or time.time() - self._done[0].at >= TOLD_SECONDS)
+        if (is_told or job is None) and os.getppid() != self._parent:
             raise EOFError
-        if self._done and (job is None or time.time() - self._done[0].at >= TOLD_SECONDS):
-            if os.getppid() != self._parent:
-                raise EOFError
+        if is_told:
             self.outq.put((DONE_DIRECTLY, (self._done,)))
             self._done = []
         return bool(wait([pipe], 0))

@@ -18,6 +18,7 @@ from ballast.inbox import Inbox
 from ballast.queueing import worker_drains
 from devstack.stack import Stack
 from devstack.telegram.control import TelegramControl
+from devstack.telegram.control_objects import SeenMessage
 from tests.harness.people import (
     ANSWER_SECONDS_MAX,
     all_settled,
@@ -85,6 +86,13 @@ async def waiting_process(stack: Stack, telegram: TelegramControl, person: int) 
                 return pid
 
 
+async def credit_to_confirm(stack: Stack, telegram: TelegramControl, person: int) -> tuple[SeenMessage, int]:
+    """A card that waits for Confirm, and the pid of the process that will be handed that press."""
+    (card,) = await ask_credits(telegram, 1)
+    await all_settled(stack, telegram)
+    return card, await waiting_process(stack, telegram, person)
+
+
 async def test_commands_go_straight_to_a_process_that_waits(stack: Stack, telegram: TelegramControl) -> None:
     (alice,) = await register(telegram, "Alice")
     await waiting_process(stack, telegram, alice)
@@ -117,9 +125,7 @@ async def test_a_process_that_is_frozen_when_it_is_handed_a_job_does_nothing_twi
     stack: Stack, telegram: TelegramControl
 ) -> None:
     (alice,) = await register(telegram, "Alice")
-    (card,) = await ask_credits(telegram, 1)
-    await all_settled(stack, telegram)
-    pid = await waiting_process(stack, telegram, alice)
+    card, pid = await credit_to_confirm(stack, telegram, alice)
     os.kill(pid, signal.SIGSTOP)
     try:
         with listening(stack) as direct:
@@ -142,9 +148,7 @@ async def test_a_process_that_dies_at_work_on_a_job_it_was_handed_loses_and_doub
     stack: Stack, telegram: TelegramControl
 ) -> None:
     (alice,) = await register(telegram, "Alice")
-    (card,) = await ask_credits(telegram, 1)
-    await all_settled(stack, telegram)
-    pid = await waiting_process(stack, telegram, alice)
+    card, pid = await credit_to_confirm(stack, telegram, alice)
     with ExitStack() as locking, listening(stack) as direct:
         lock_account(stack, alice, locking)
         await confirm(telegram, card)
